@@ -1,0 +1,62 @@
+"""Every field of a configuration, with the default that the other files build on."""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+
+    # Data.
+    config.dataset = "synthetic"  # 'synthetic', a CSV file (.gz, .xz, .zip too), or a folder of pictures
+    config.split = "validation"  # what --mode=eval scores: 'validation' or 'test'
+    config.validation_fraction = 0.1  # drawn from the training faces where the data set gives no validation
+    config.cache = True  # keep parsed CSV files in ~/.cache/fer_jax for the next start
+    config.synthetic = ConfigDict()
+    config.synthetic.num_train = 2000  # faces to draw for each part
+    config.synthetic.num_validation = 700
+    config.synthetic.num_test = 700
+
+    # Preprocessing.
+    config.normalize = "global"  # 'none', 'pixelwise', 'global' or 'samplewise'
+    config.balance = "none"  # of the classes: 'none', 'weights' (in the loss) or 'sampling' (of the batches)
+
+    # Augmentation, as in Keras's ImageDataGenerator, and a little more; only when augment is True.
+    config.augment = False
+    config.augmentation = ConfigDict()
+    config.augmentation.rotation_range = 15.0  # degrees
+    config.augmentation.width_shift_range = 0.1  # below 1 a fraction of the side, else pixels
+    config.augmentation.height_shift_range = 0.1
+    config.augmentation.zoom_range = 0.12  # height and width each by a factor from [1 - z, 1 + z]
+    config.augmentation.horizontal_flip = True
+    config.augmentation.vertical_flip = False
+    config.augmentation.fill_mode = "nearest"  # 'constant' (black), 'nearest', 'reflect' or 'wrap'
+    config.augmentation.brightness_range = 0.2  # factor from [1 - b, 1 + b]
+    config.augmentation.contrast_range = 0.2
+    config.augmentation.erasing_probability = 0.0  # that a rectangle of the face is hidden
+
+    # Networks; config.model chooses one, its sizes are in the field of the same name.
+    config.model = "cnn"  # 'cnn' or 'mlp'
+    config.cnn = ConfigDict()
+    config.cnn.widths = (32, 64, 128, 256)  # channels at 24, 12, 6 and 3 pixels
+    config.cnn.blocks = (1, 1, 2, 1)  # residual blocks at each size
+    config.cnn.dropout = 0.3
+    config.mlp = ConfigDict()
+    config.mlp.hidden = (512, 512, 128)
+    config.mlp.dropout = 0.5
+
+    # Training.
+    config.batch_size = 128
+    config.epochs = 24
+    config.learning_rate = 3e-3  # the peak: linear warm-up, then cosine decay to 0
+    config.warmup_epochs = 2.0
+    config.weight_decay = 0.05  # decoupled, on kernels only
+    config.clip_norm = 0.0  # largest global norm of the gradient; 0 for no limit
+    config.label_smoothing = 0.1
+    config.ema_decay = 0.998  # of the averaged weights that are evaluated and saved; 0 for none
+    config.patience = 0  # stop after so many epochs without a better validation accuracy; 0 for never
+    config.seed = 0  # of initial weights, order, augmentation, dropout, drawn splits and drawn faces
+
+    # Evaluation.
+    config.views = "one"  # 'one', 'flip' (a face and its mirror image) or 'ten_crop'
+
+    return config.lock()

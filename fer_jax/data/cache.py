@@ -1,0 +1,114 @@
+"""Parsed CSV files, kept so that the next run need not parse them again.
+
+One .npz per file in ``$XDG_CACHE_HOME/fer_jax`` or ``~/.cache/fer_jax``; the folder may be deleted at
+any time.
+"""
+
+import contextlib
+import hashlib
+import os
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from fer_jax.data.faces import Faces
+from fer_jax.data.files import replacing
+from fer_jax.data.read_csv import CsvTable, read_csv
+from fer_jax.labels import SIDE
+
+_FORMAT = 1
+"""Raise it when what is stored, or how a CSV file is understood, changes."""
+
+# What np.load raises on an entry that is missing, cut off, or none of ours.
+_DAMAGED = (
+    AttributeError,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def cached_read_csv(path: str | os.PathLike, *, require_labels: bool, cache: bool) -> CsvTable:
+    """``read_csv``, from the cache where it holds this very file (path, size, time of change).
+
+    A damaged entry is parsed and written anew; a cache that cannot be written is no cache. With
+    ``cache=False``, nothing is read from it or written to it.
+
+    Raises UserError as ``read_csv`` does.
+    """
+    entry = _entry(path) if cache else None
+    table = entry and _load(entry)
+    # A table without the labels that are required is parsed again just for its error message.
+    if table and not (require_labels and table.faces.labels is None):
+        return table
+    table = read_csv(path, require_labels=require_labels)
+    if entry:
+        with contextlib.suppress(OSError):
+            _store(entry, table)
+    return table
+
+
+def cache_folder() -> Path:
+    """Where entries are kept; the folder need not exist."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(base):  # as its specification demands
+        base = os.path.expanduser("~/.cache")
+    return Path(base, "fer_jax")
+
+
+def _entry(path: str | os.PathLike) -> Path | None:
+    """The entry of a file: its place in the first half of the name, its version in the second."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None  # read_csv says what is wrong
+    version = f"{stat.st_size} {stat.st_mtime_ns} {_FORMAT}"
+    return cache_folder() / f"{_digest(os.path.abspath(path))}-{_digest(version)}.npz"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
+
+
+def _load(entry: Path) -> CsvTable | None:
+    """The table in an entry, or None if it is missing or not in order."""
+    try:
+        # Opened here since np.load leaves the file open when it turns out to be damaged.
+        with open(entry, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            faces = Faces(arrays["images"], arrays.get("labels"), arrays["ids"])
+            table = CsvTable(faces, arrays.get("usage"))
+    except _DAMAGED:
+        return None
+    return table if _in_order(table) else None
+
+
+def _in_order(table: CsvTable) -> bool:
+    images, labels, ids = table.faces
+    rows = len(images) if images.ndim else 0
+    return (
+        (images.dtype, images.shape) == (np.uint8, (rows, SIDE, SIDE, 1))
+        and (labels is None or (labels.dtype, labels.shape) == (np.int32, (rows,)))
+        and (ids.dtype.kind, ids.shape) == ("U", (rows,))
+        and (table.usage is None or (table.usage.dtype.kind, table.usage.shape) == ("U", (rows,)))
+    )
+
+
+def _store(entry: Path, table: CsvTable) -> None:
+    """Writes an entry and removes those of earlier versions of the same file. Raises OSError."""
+    optional = {"labels": table.faces.labels, "usage": table.usage}
+    arrays = {name: array for name, array in optional.items() if array is not None}
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(entry) as temporary, open(temporary, "wb") as file:
+        np.savez(file, images=table.faces.images, ids=table.faces.ids, **arrays)
+    place = entry.name.split("-")[0]
+    for earlier in entry.parent.glob(f"{place}-*.npz"):
+        if earlier != entry:
+            earlier.unlink(missing_ok=True)

@@ -1,0 +1,39 @@
+"""What a data set is, once it is in memory."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Faces(NamedTuple):
+    """Faces of one split.
+
+    Attributes:
+      images: uint8 (N, 48, 48, 1), 0 black to 255 white.
+      labels: int32 (N,), an index into ``LABELS``; None where the source has no labels.
+      ids: (N,) of str; the source's own id, the row number from 0, or the picture's path.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray | None
+    ids: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, rows: np.ndarray) -> "Faces":
+        """The faces at ``rows``: an int array of indices, or a bool mask (N,)."""
+        labels = None if self.labels is None else self.labels[rows]
+        return Faces(self.images[rows], labels, self.ids[rows])
+
+
+class Splits(NamedTuple):
+    """A data set by its parts; ``test`` is None where the source has none.
+
+    ``notes`` are lines for the person who started the run: how the split was made, what was odd.
+    """
+
+    train: Faces
+    validation: Faces
+    test: Faces | None
+    notes: tuple[str, ...] = ()

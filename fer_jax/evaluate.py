@@ -1,0 +1,108 @@
+"""The eval step, and adding it up over a split so that each image counts exactly once."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fer_jax.labels import NUM_CLASSES
+from fer_jax.preprocess import Normalization, normalize
+from fer_jax.views import make_views, view_log_probabilities
+
+
+class EvalTotals(NamedTuple):
+    """``confusion`` int32 (7, 7), rows true, columns predicted; ``loss`` float32 (), summed cross-entropy."""
+
+    confusion: jax.Array
+    loss: jax.Array
+
+
+def empty_totals() -> EvalTotals:
+    """Totals before the first batch."""
+    return EvalTotals(jnp.zeros((NUM_CLASSES, NUM_CLASSES), jnp.int32), jnp.zeros((), jnp.float32))
+
+
+def make_forward(
+    *, model: nn.Module, normalize_kind: str, views: str = "one"
+) -> Callable[[dict[str, Any], Normalization, jax.Array], jax.Array]:
+    """A pure ``(variables, normalization, images) -> log-probabilities`` float32 (N, 7).
+
+    Images uint8 (N, 48, 48, 1); the probabilities are the mean over the test-time ``views``.
+    """
+
+    def forward(variables, normalization, images):
+        seen = make_views(images, views=views)
+        flat = seen.reshape(-1, *seen.shape[2:])
+        logits = model.apply(variables, normalize(flat, normalization, kind=normalize_kind), train=False)
+        return view_log_probabilities(logits.reshape(*seen.shape[:2], -1))
+
+    return forward
+
+
+def make_eval_step(forward: Callable) -> Callable:
+    """Compiles ``(totals, variables, normalization, images, labels, mask) -> totals``.
+
+    ``mask`` bool (N,) is False on padding, which adds nothing.
+    """
+
+    def eval_step(totals, variables, normalization, images, labels, mask):
+        log_probabilities = forward(variables, normalization, images)
+        predicted = jnp.argmax(log_probabilities, -1)
+        losses = -jnp.take_along_axis(log_probabilities, labels[:, None], -1)[:, 0]
+        return EvalTotals(
+            confusion=totals.confusion.at[labels, predicted].add(mask.astype(jnp.int32)),
+            loss=totals.loss + jnp.sum(jnp.where(mask, losses, 0.0)),
+        )
+
+    return jax.jit(eval_step)
+
+
+def padded_batches(count: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows int32 (B,) and mask bool (B,) of batches that cover each row once; padding repeats row 0."""
+    for start in range(0, count, batch_size):
+        rows = np.arange(start, start + batch_size, dtype=np.int32)
+        mask = rows < count
+        yield np.where(mask, rows, 0), mask
+
+
+def evaluate(
+    eval_step: Callable,
+    variables: dict[str, Any],
+    normalization: Normalization,
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    batch_size: int,
+) -> tuple[np.ndarray, float]:
+    """Confusion matrix int64 (7, 7) and mean cross-entropy over all images.
+
+    Args:
+      eval_step: from ``make_eval_step``.
+      variables, normalization: of the network.
+      images: uint8 (N, 48, 48, 1).
+      labels: int32 (N,).
+      batch_size: images at a time; the figures do not depend on it.
+    """
+    totals = empty_totals()
+    for rows, mask in padded_batches(len(images), batch_size):
+        totals = eval_step(totals, variables, normalization, images[rows], labels[rows], mask)
+    return np.asarray(totals.confusion, np.int64), float(totals.loss) / max(len(images), 1)
+
+
+def predict_probabilities(
+    forward: Callable,
+    variables: dict[str, Any],
+    normalization: Normalization,
+    images: np.ndarray,
+    *,
+    batch_size: int,
+) -> np.ndarray:
+    """Probabilities float32 (N, 7) of images uint8 (N, 48, 48, 1); ``forward`` may be compiled."""
+    parts = [np.zeros((0, NUM_CLASSES), np.float32)]
+    for rows, mask in padded_batches(len(images), batch_size):
+        log_probabilities = forward(variables, normalization, images[rows])
+        parts.append(np.exp(np.asarray(log_probabilities))[mask])
+    return np.concatenate(parts)

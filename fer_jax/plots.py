@@ -1,0 +1,84 @@
+"""Pictures of a run. Matplotlib is imported when one is drawn, so that nothing else waits for it."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fer_jax.data.files import replacing
+from fer_jax.labels import LABELS
+
+# Okabe and Ito's colours ("Color Universal Design", 2008), told apart by colour-blind people too.
+_TRAINING, _VALIDATION = "#E69F00", "#0072B2"
+
+
+def save_curves(path: str | os.PathLike, rows: list[dict[str, Any]]) -> None:
+    """Loss and accuracy over the epochs, training and validation, from the rows of metrics.jsonl."""
+    figure, axes = _subplots(1, 2, figsize=(10, 4))
+    epochs = [row["epoch"] for row in rows]
+    for axis, name, scale in zip(axes, ("loss", "accuracy"), (1, 100), strict=True):
+        for part, label, colour in (("train", "training", _TRAINING), ("val", "validation", _VALIDATION)):
+            values = [scale * row[f"{part}_{name}"] for row in rows]
+            axis.plot(epochs, values, color=colour, label=label, marker="o", markersize=3)
+        axis.set_xlabel("epoch")
+        axis.set_ylabel(name if scale == 1 else f"{name} (%)")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+        axis.legend()
+    _save(figure, path)
+
+
+def save_confusion_matrix(path: str | os.PathLike, confusion: np.ndarray, *, title: str) -> None:
+    """Counts and row percentages of ``confusion``, int (7, 7), rows true, columns predicted."""
+    figure, axis = _subplots(figsize=(7.5, 6.5))
+    shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
+    picture = axis.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
+    for row, column in np.ndindex(confusion.shape):
+        share = shares[row, column]
+        axis.text(
+            column,
+            row,
+            f"{confusion[row, column]:,}\n{share:.0%}",
+            ha="center",
+            va="center",
+            color="white" if share > 0.5 else "black",
+            fontsize=9,
+        )
+    axis.set_xticks(range(len(LABELS)), LABELS, rotation=30)
+    axis.set_yticks(range(len(LABELS)), LABELS)
+    axis.set_xlabel("predicted")
+    axis.set_ylabel("true")
+    axis.set_title(title)
+    figure.colorbar(picture, label="% of the true class", shrink=0.8)
+    _save(figure, path)
+
+
+def save_contact_sheet(path: str | os.PathLike, images: np.ndarray, *, columns: int, scale: int = 2) -> None:
+    """Faces in a grid, row by row. ``images``: uint8 or float (N, 48, 48, 1), grey levels."""
+    from PIL import Image
+
+    images = np.clip(np.round(images[..., 0]), 0, 255).astype(np.uint8)
+    side = images.shape[1] + 2
+    rows = -(-len(images) // columns)
+    sheet = np.full((rows * side, columns * side), 255, np.uint8)
+    for number, image in enumerate(images):
+        top, left = number // columns * side + 1, number % columns * side + 1
+        sheet[top : top + side - 2, left : left + side - 2] = image
+    picture = Image.fromarray(sheet)
+    picture = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+    with replacing(Path(path)) as temporary:
+        picture.save(temporary, format="png")
+
+
+def _subplots(*grid: int, figsize: tuple[float, float]):
+    # The object interface: pyplot would keep state, and may look for a screen.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=figsize, layout="constrained")
+    return figure, figure.subplots(*grid)
+
+
+def _save(figure: Any, path: str | os.PathLike) -> None:
+    with replacing(Path(path)) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)

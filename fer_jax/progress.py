@@ -1,0 +1,69 @@
+"""A bar with time left on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tqdm import tqdm
+
+
+class EpochProgress:
+    """Shows the steps of one epoch, and a line when it ends.
+
+    A bar needs a terminal on standard error; without one, a line appears at most every half minute.
+    """
+
+    def __init__(self, *, epoch: int, epochs: int, steps: int, batch_size: int, epochs_left: int) -> None:
+        self._title = f"epoch {epoch:>{len(str(epochs))}}/{epochs}"
+        self._steps, self._batch_size, self._epochs_left = steps, batch_size, epochs_left
+        self._started = self._spoke = time.monotonic()
+        bar = "{desc} {percentage:3.0f}%|{bar}| {postfix}"
+        self._bar = (
+            tqdm(total=steps, desc=self._title, bar_format=bar, leave=False) if sys.stderr.isatty() else None
+        )
+
+    def update(self, done: int, read_totals: Callable[[], Any]) -> None:
+        """After ``done`` steps; ``read_totals`` is called only where something is shown."""
+        now = time.monotonic()
+        interval = 0.5 if self._bar is not None else 30
+        if now - self._spoke < interval:
+            return
+        self._spoke = now
+        text = self._describe(done, now, read_totals())
+        if self._bar is not None:
+            self._bar.n = done
+            self._bar.set_postfix_str(text)
+        else:
+            print(f"{self._title} {done:>4}/{self._steps}  {text}", flush=True)
+
+    def _describe(self, done: int, now: float, totals: Any) -> str:
+        seconds_a_step = (now - self._started) / done
+        left = seconds_a_step * (self._steps - done + self._steps * self._epochs_left)
+        examples = max(int(totals.examples), 1)
+        return (
+            f"loss {float(totals.loss) / examples:.3f}  accuracy {int(totals.correct) / examples:.1%}  "
+            f"{self._batch_size / seconds_a_step:,.0f} images/s  {duration(left)} left"
+        )
+
+    def close(self, row: dict[str, Any]) -> None:
+        """Ends the bar and prints the epoch's ``row`` of metrics.jsonl."""
+        if self._bar is not None:
+            self._bar.close()
+        print(
+            f"{self._title}  training: loss {row['train_loss']:.3f}, accuracy {row['train_accuracy']:.1%}   "
+            f"validation: loss {row['val_loss']:.3f}, accuracy {row['val_accuracy']:.1%}   "
+            f"{row['images_per_second']:,.0f} images/s, {duration(row['seconds'])}",
+            flush=True,
+        )
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: ``45 s``, ``3:07 min``, ``1:02:09 h``."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, rest = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02} min"
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02} h"

@@ -1,0 +1,125 @@
+"""``--mode=eval``: the confusion matrix and all that follows from it, on screen and on disk."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+
+from fer_jax import checkpoint, evaluate, plots, workdir
+from fer_jax.data import load_dataset
+from fer_jax.data.faces import Faces
+from fer_jax.data.split import rows_shared
+from fer_jax.errors import UserError
+from fer_jax.labels import LABELS
+from fer_jax.metrics import summarize
+from fer_jax.models import create_model
+from fer_jax.run_config import merge_for_evaluation
+
+SPLITS = ("validation", "test")
+
+
+def evaluate_run(where: Path, given: Mapping[str, Any], overrides: list[str]) -> None:
+    """Scores the best checkpoint in the workdir ``where`` on a split of its data set, or of another.
+
+    Args:
+      where: the workdir; ``eval/`` in it is written.
+      given: the command's config.
+      overrides: the fields that the command line set.
+
+    Raises:
+      UserError: no checkpoint, no such split, or bad input.
+    """
+    weights, config, row = load_weights(where, given, overrides)
+    if config["split"] not in SPLITS:
+        raise UserError(f"split={config['split']!r} is unknown; choose one of {', '.join(SPLITS)}")
+    splits = load_dataset(config)
+    faces = getattr(splits, config["split"])
+    if faces is None or faces.labels is None:
+        raise UserError(
+            f"{config['dataset']}: gives no labelled {config['split']} faces; choose another split"
+        )
+    result = score(weights, config, faces, config["split"], views=config["views"])
+    report(result, where, epoch=row["epoch"])
+    apart = ~rows_shared(faces.images, splits.train.images)
+    if 0 < apart.sum() < len(faces):
+        rest = score(weights, config, faces.take(apart), config["split"], views=config["views"])
+        print(f"without the {np.sum(~apart)} faces that also occur in training: {rest['accuracy']:.2%}")
+
+
+def load_weights(
+    where: Path, given: Mapping[str, Any], overrides: list[str]
+) -> tuple[checkpoint.Weights, dict[str, Any], dict[str, Any]]:
+    """The best checkpoint: its weights, the run's config with what was given anew, its row of figures.
+
+    Prints which weights these are. Raises UserError.
+    """
+    weights, record, row = checkpoint.load_best(where)
+    config = merge_for_evaluation(record.config, given, overrides, str(where))
+    print(f"weights: {where}, epoch {row['epoch']}, trained on {record.config['dataset']}")
+    return weights, config, row
+
+
+def score(
+    weights: checkpoint.Weights, config: Mapping[str, Any], faces: Faces, split: str, *, views: str
+) -> dict[str, Any]:
+    """The content of ``eval/metrics.json`` for labelled ``faces``."""
+    model = create_model(config["model"], config[config["model"]])
+    forward = evaluate.make_forward(model=model, normalize_kind=config["normalize"], views=views)
+    confusion, loss = evaluate.evaluate(
+        evaluate.make_eval_step(forward),
+        weights.variables,
+        weights.normalization,
+        faces.images,
+        faces.labels,
+        batch_size=config["batch_size"],
+    )
+    return {"split": split, "views": views, **summarize(confusion, loss)}
+
+
+def report(result: dict[str, Any], where: Path, *, epoch: int) -> None:
+    """Prints the result, and writes it for programs and people to ``where/eval/``."""
+    text = report_text(result, epoch=epoch)
+    print(text)
+    folder = where / "eval"
+    workdir.write_json(folder / "metrics.json", result)
+    workdir.write_text(folder / "report.txt", text + "\n")
+    confusion = np.array(result["confusion_matrix"])
+    table = pd.DataFrame(confusion, index=pd.Index(LABELS, name="true"), columns=LABELS)
+    workdir.write_text(folder / "confusion_matrix.csv", table.to_csv())
+    title = f"{result['split']}: {result['accuracy']:.1%} of {result['num_examples']:,} faces"
+    plots.save_confusion_matrix(folder / "confusion_matrix.png", confusion, title=title)
+    print(f"written: {folder}/metrics.json, report.txt, confusion_matrix.csv, confusion_matrix.png")
+
+
+def report_text(result: dict[str, Any], *, epoch: int) -> str:
+    """The result as aligned text: matrix (rows true, columns predicted), per-class table, totals."""
+    width = max(map(len, LABELS))
+    header = f"{'true / predicted':<{width + 8}}" + "".join(f"{label:>9}" for label in LABELS)
+    matrix = [
+        f"{label:<{width + 8}}" + "".join(f"{count:>9,}" for count in counts)
+        for label, counts in zip(LABELS, result["confusion_matrix"], strict=True)
+    ]
+    classes = [f"{'':<{width}}  precision     recall         f1    support"]
+    for label, figures in result["per_class"].items():
+        values = "".join(f"{figures[name]:>11.3f}" for name in ("precision", "recall", "f1"))
+        classes.append(f"{label:<{width}}{values}{figures['support']:>11,}")
+    totals = (
+        f"accuracy {result['accuracy']:.2%}, balanced accuracy {result['balanced_accuracy']:.2%}, "
+        f"macro F1 {result['macro_f1']:.3f}, loss {result['loss']:.3f} "
+        f"({result['split']}, {result['num_examples']:,} faces, views: {result['views']}, epoch {epoch})"
+    )
+    return "\n".join([header, *matrix, "", *classes, "", totals])
+
+
+def probabilities(
+    weights: checkpoint.Weights, config: Mapping[str, Any], images: np.ndarray, *, views: str
+) -> np.ndarray:
+    """Probabilities float32 (N, 7) of images uint8 (N, 48, 48, 1)."""
+    model = create_model(config["model"], config[config["model"]])
+    forward = jax.jit(evaluate.make_forward(model=model, normalize_kind=config["normalize"], views=views))
+    return evaluate.predict_probabilities(
+        forward, weights.variables, weights.normalization, images, batch_size=config["batch_size"]
+    )

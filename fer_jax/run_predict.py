@@ -1,0 +1,49 @@
+"""``--mode=predict``: a CSV of labels for the faces in a file or folder."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fer_jax import run_evaluate, workdir
+from fer_jax.data.load import load_unlabelled
+from fer_jax.labels import LABELS
+
+
+def predict_file(
+    where: Path,
+    given: Mapping[str, Any],
+    overrides: list[str],
+    source: str,
+    output: str,
+    *,
+    with_probabilities: bool,
+) -> None:
+    """Writes ``id,label`` for every face of ``source`` to ``output``, atomically.
+
+    Args:
+      where: the workdir whose best checkpoint is used.
+      given: the command's config.
+      overrides: the fields that the command line set.
+      source: a CSV file of any layout, a picture, or a folder of pictures.
+      output: the CSV file to write.
+      with_probabilities: add one column a label.
+
+    Raises:
+      UserError: no checkpoint, or bad input.
+    """
+    weights, config, _ = run_evaluate.load_weights(where, given, overrides)
+    faces = load_unlabelled(source)
+    chances = run_evaluate.probabilities(weights, config, faces.images, views=config["views"])
+    workdir.write_text(Path(output), table(faces.ids, chances, with_probabilities=with_probabilities))
+    print(f"written: {output}, {len(faces):,} rows")
+
+
+def table(ids: np.ndarray, chances: np.ndarray, *, with_probabilities: bool) -> str:
+    """CSV text of ids (N,) and probabilities (N, 7): ``id,label`` and, if wanted, a column a label."""
+    frame = pd.DataFrame({"id": ids, "label": chances.argmax(1)})
+    if with_probabilities:
+        frame[list(LABELS)] = chances
+    return frame.to_csv(index=False, lineterminator="\n", float_format="%.6f")

@@ -1,0 +1,193 @@
+"""``--mode=train``: from a config and a workdir to a trained, saved network."""
+
+import hashlib
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from fer_jax import checkpoint, evaluate, plots, run_evaluate, workdir
+from fer_jax.data import load_dataset
+from fer_jax.data.faces import Faces, Splits
+from fer_jax.errors import UserError
+from fer_jax.labels import LABELS
+from fer_jax.metrics import accuracy
+from fer_jax.models import create_model, parameter_table
+from fer_jax.optimizer import create_optimizer, learning_rate_schedule
+from fer_jax.preprocess import class_weights, fit_normalization
+from fer_jax.progress import duration
+from fer_jax.run_config import check_same_run
+from fer_jax.state import TrainState, create_state
+from fer_jax.train import best_row, fit, is_finished
+from fer_jax.train_step import Batch, make_loop_step, make_train_step
+
+BALANCES = ("none", "weights", "sampling")
+
+
+def digest(splits: Splits) -> str:
+    """Changes when any training or validation pixel or label does."""
+    h = hashlib.blake2b(digest_size=16)
+    for part in (splits.train, splits.validation):
+        h.update(np.ascontiguousarray(part.images))
+        h.update(np.ascontiguousarray(part.labels))
+    return h.hexdigest()
+
+
+def train(config: ConfigDict, where: Path) -> None:
+    """Trains as ``config`` says in the workdir ``where``, going on from its latest checkpoint if any.
+
+    Raises:
+      UserError: bad input, a run of another config or data in the workdir, or a loss that is not finite.
+    """
+    plain_config = workdir.plain(config)
+    record = _saved_record(where)
+    if record is not None:
+        check_same_run(record.config, plain_config, str(where))
+    started = time.monotonic()
+    splits = load_dataset(workdir.plain(config))
+    data = {"digest": digest(splits), "train": len(splits.train), "validation": len(splits.validation)}
+    if record is not None and record.data["digest"] != data["digest"]:
+        raise UserError(
+            f"{where}: holds a run on other data than {config.dataset} gives now; add --workdir=DIR"
+        )
+    _announce_data(config.dataset, splits, time.monotonic() - started)
+    rows = record.rows if record else []
+    if is_finished(rows, epochs=config.epochs, patience=config.patience):
+        print(f"{where}: this run is finished; a longer one: --config.epochs=N, another one: --workdir=DIR")
+    else:
+        workdir.write_json(where / "config.json", plain_config | {"environment": workdir.environment(data)})
+        rows = _train(config, where, rows, splits, checkpoint.Record(plain_config, rows, list(LABELS), data))
+    _print_table(rows, where)
+    weights, best, row = checkpoint.load_best(where)
+    result = run_evaluate.score(weights, best.config, splits.validation, "validation", views=config.views)
+    run_evaluate.report(result, where, epoch=row["epoch"])
+
+
+def _saved_record(where: Path) -> checkpoint.Record | None:
+    if not checkpoint.has_checkpoint(where):
+        return None
+    with checkpoint.open_checkpoints(where, write=False) as checkpoints:
+        return checkpoint.latest_record(checkpoints)
+
+
+def _announce_data(dataset: str, splits: Splits, seconds: float) -> None:
+    print(f"device: {jax.devices()[0].device_kind} ({len(jax.devices())})")
+    print(f"data: {dataset}, read in {seconds:.1f} s")
+    for note in splits.notes:
+        print(f"  {note}")
+    counts = np.bincount(splits.train.labels, minlength=len(LABELS))
+    for label, count in zip(LABELS, counts, strict=True):
+        print(f"  {label:<8} {count:>6,} {'█' * round(40 * count / counts.max())}")
+
+
+def _train(
+    config: ConfigDict,
+    where: Path,
+    rows: list[dict[str, Any]],
+    splits: Splits,
+    record: checkpoint.Record,
+) -> list[dict[str, Any]]:
+    """Builds the pieces from the config, trains, saves each epoch -> all rows."""
+    model = create_model(config.model, config[config.model].to_dict())
+    normalization = fit_normalization(splits.train.images, kind=config.normalize)
+    batch_size = min(config.batch_size, len(splits.train))
+    schedule = make_schedule(config, len(splits.train))
+    optimizer = create_optimizer(schedule, weight_decay=config.weight_decay, clip_norm=config.clip_norm)
+    weights = _balance(config.balance, splits.train)
+    init_key, run_key = jax.random.split(jax.random.key(config.seed))
+    state = create_state(init_key, model=model, optimizer=optimizer, ema=config.ema_decay > 0)
+    print(f"model: {config.model}")
+    print(parameter_table(state.params))
+    train_step = make_train_step(
+        model=model,
+        optimizer=optimizer,
+        normalization=normalization,
+        normalize_kind=config.normalize,
+        augmentation=config.augmentation.to_dict() if config.augment else None,
+        class_weights=weights if config.balance == "weights" else None,
+        label_smoothing=config.label_smoothing,
+        ema_decay=config.ema_decay,
+    )
+    forward = evaluate.make_forward(model=model, normalize_kind=config.normalize)
+    eval_step = evaluate.make_eval_step(forward)
+
+    def validate(state: TrainState) -> tuple[float, float]:
+        confusion, loss = evaluate.evaluate(
+            eval_step,
+            state.variables(),
+            normalization,
+            splits.validation.images,
+            splits.validation.labels,
+            batch_size=config.batch_size,
+        )
+        return loss, accuracy(confusion)
+
+    with checkpoint.open_checkpoints(where, write=True) as checkpoints:
+        if rows:
+            state = checkpoint.restore_state(checkpoints, state)
+            _say_resumed(where, rows, record.config["epochs"], config.epochs)
+        print(
+            f"training: {config.epochs} epochs of {len(splits.train) // batch_size} steps; writes to {where}/"
+        )
+
+        def on_epoch(state: TrainState, rows: list[dict[str, Any]]) -> None:
+            checkpoint.save(checkpoints, state, normalization, record._replace(rows=rows))
+            # After the checkpoint: a line for an epoch that a resumed run would do again must not stay.
+            workdir.write_rows(where / "metrics.jsonl", rows)
+            plots.save_curves(where / "curves.png", rows)
+
+        _, rows = fit(
+            state,
+            rows=rows,
+            loop_step=make_loop_step(train_step),
+            validate=validate,
+            data=Batch(jnp.asarray(splits.train.images), jnp.asarray(splits.train.labels)),
+            key=run_key,
+            epochs=config.epochs,
+            batch_size=batch_size,
+            sampling_weights=weights if config.balance == "sampling" else None,
+            learning_rate=schedule,
+            patience=config.patience,
+            on_epoch=on_epoch,
+        )
+    return rows
+
+
+def make_schedule(config: ConfigDict, num_train: int):
+    """The learning rate over the whole run: step -> rate."""
+    steps_per_epoch = num_train // min(config.batch_size, num_train)
+    return learning_rate_schedule(
+        peak=config.learning_rate,
+        warmup_steps=round(config.warmup_epochs * steps_per_epoch),
+        total_steps=config.epochs * steps_per_epoch,
+    )
+
+
+def _balance(kind: str, faces: Faces) -> np.ndarray | None:
+    if kind not in BALANCES:
+        raise UserError(f"balance={kind!r} is unknown; choose one of {', '.join(BALANCES)}")
+    return None if kind == "none" else class_weights(faces.labels)
+
+
+def _say_resumed(where: Path, rows: list[dict[str, Any]], before: int, now: int) -> None:
+    print(f"{where}: going on after epoch {rows[-1]['epoch']} (step {rows[-1]['step']})")
+    if now > before:
+        print(f"  {before} epochs before, {now} now: the learning-rate schedule stretches to the new length")
+
+
+def _print_table(rows: list[dict[str, Any]], where: Path) -> None:
+    last, best = rows[-1], best_row(rows)
+    print(f"\n{'':<6} {'epoch':>5}  {'training':>16}  {'validation':>16}")
+    print(f"{'':<6} {'':>5}  {'loss  accuracy':>16}  {'loss  accuracy':>16}")
+    for name, row in (("last", last), ("best", best)):
+        print(
+            f"{name:<6} {row['epoch']:>5}  {row['train_loss']:>6.3f}  {row['train_accuracy']:>8.2%}  "
+            f"{row['val_loss']:>6.3f}  {row['val_accuracy']:>8.2%}"
+        )
+    print(
+        f"{duration(last['seconds'])} of training; {where}/ holds curves.png, metrics.jsonl, checkpoints/\n"
+    )

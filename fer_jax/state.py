@@ -1,0 +1,49 @@
+"""What training carries from step to step, created in one place."""
+
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from fer_jax.models import init_variables
+
+
+@flax.struct.dataclass
+class TrainState:
+    """Everything that a step changes. Randomness is not part of it: it follows from seed and step.
+
+    Attributes:
+      step: int32 (), updates so far.
+      params: float32 tree.
+      batch_stats: running means and variances of BatchNorm; empty for a network without it.
+      opt_state: of the optax chain.
+      ema: moving averages of ``params`` and ``batch_stats``; empty when averaging is off.
+    """
+
+    step: jax.Array
+    params: Any
+    batch_stats: Any
+    opt_state: optax.OptState
+    ema: dict[str, Any]
+
+    def variables(self) -> dict[str, Any]:
+        """What the network is used with: the averages if there are any, else the latest weights."""
+        return self.ema or {"params": self.params, "batch_stats": self.batch_stats}
+
+
+def create_state(
+    key: jax.Array, *, model: nn.Module, optimizer: optax.GradientTransformation, ema: bool
+) -> TrainState:
+    """A fresh state at step 0; the averages, if wanted, start at the initial weights."""
+    variables = init_variables(model, key)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=variables["params"],
+        batch_stats=variables["batch_stats"],
+        opt_state=optimizer.init(variables["params"]),
+        # Copies: a donated buffer must not be passed twice.
+        ema=jax.tree.map(jnp.copy, variables) if ema else {},
+    )

@@ -1,0 +1,134 @@
+"""The loop around the train step: epochs, validation, early stopping, divergence."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fer_jax.errors import UserError
+from fer_jax.progress import EpochProgress
+from fer_jax.state import TrainState
+from fer_jax.train_step import Batch, EpochTotals, empty_totals, epoch_order
+
+_AHEAD = 4
+"""Steps that may be dispatched before the loop waits: enough to keep the device busy."""
+
+
+def best_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The epoch with the highest validation accuracy, the earlier of equals."""
+    return max(rows, key=lambda row: (row["val_accuracy"], -row["epoch"]))
+
+
+def is_finished(rows: list[dict[str, Any]], *, epochs: int, patience: int) -> bool:
+    """Whether training ends after these epochs: all done, or ``patience`` of them without a better one."""
+    if not rows:
+        return False
+    waited = rows[-1]["epoch"] - best_row(rows)["epoch"]
+    return rows[-1]["epoch"] >= epochs or 0 < patience <= waited
+
+
+def fit(
+    state: TrainState,
+    *,
+    rows: list[dict[str, Any]],
+    loop_step: Callable,
+    validate: Callable[[TrainState], tuple[float, float]],
+    data: Batch,
+    key: jax.Array,
+    epochs: int,
+    batch_size: int,
+    sampling_weights: np.ndarray | None,
+    learning_rate: Callable[[jax.Array], jax.Array],
+    patience: int,
+    on_epoch: Callable[[TrainState, list[dict[str, Any]]], None],
+) -> tuple[TrainState, list[dict[str, Any]]]:
+    """Trains from where ``rows`` end, to ``epochs`` or until validation stops improving.
+
+    Args:
+      state: as the last of ``rows`` left it; donated.
+      rows: of metrics.jsonl so far; not changed.
+      loop_step: from ``make_loop_step``.
+      validate: state -> (loss, accuracy) on the validation faces.
+      data: the training set on the device.
+      key: the run's key.
+      epochs, batch_size, patience: see configs/default.py.
+      sampling_weights: see ``epoch_order``.
+      learning_rate: the schedule, for the message when the loss is not finite.
+      on_epoch: called after each epoch with the state and all rows; saves them.
+
+    Returns:
+      The last state and all rows.
+
+    Raises:
+      UserError: a loss or gradient was not finite; names step, learning rate and the last good epoch.
+    """
+    rows = list(rows)
+    before = rows[-1]["seconds"] if rows else 0.0
+    started = time.monotonic()
+    while not is_finished(rows, epochs=epochs, patience=patience):
+        epoch = rows[-1]["epoch"] + 1 if rows else 1
+        order = epoch_order(
+            key, data.labels, epoch=epoch, batch_size=batch_size, sampling_weights=sampling_weights
+        )
+        progress = EpochProgress(
+            epoch=epoch, epochs=epochs, steps=len(order), batch_size=batch_size, epochs_left=epochs - epoch
+        )
+        state, totals, seconds = _run_epoch(state, loop_step, data, order, key, progress)
+        _check_finite(totals, learning_rate, rows)
+        val_loss, val_accuracy = validate(state)
+        examples = int(totals.examples)
+        rows.append(
+            {
+                "epoch": epoch,
+                "step": int(state.step),
+                "train_loss": float(totals.loss) / examples,
+                "train_accuracy": int(totals.correct) / examples,
+                "val_loss": val_loss,
+                "val_accuracy": val_accuracy,
+                "images_per_second": examples / seconds,
+                "seconds": before + time.monotonic() - started,
+            }
+        )
+        progress.close(rows[-1])
+        on_epoch(state, rows)
+    return state, rows
+
+
+def _run_epoch(
+    state: TrainState,
+    loop_step: Callable,
+    data: Batch,
+    order: jax.Array,
+    key: jax.Array,
+    progress: EpochProgress,
+) -> tuple[TrainState, EpochTotals, float]:
+    """All steps of one epoch -> state, totals, seconds. Stops early once a loss was not finite."""
+    started = time.monotonic()
+    pending = [empty_totals()]
+    for row in range(len(order)):
+        state, totals = loop_step(state, pending[-1], data, order, jnp.asarray(row, jnp.int32), key)
+        pending.append(totals)
+        if len(pending) > _AHEAD:
+            # Waits for a step some way back, so that the device always has the next one at hand.
+            older = jax.block_until_ready(pending.pop(0))
+            if int(older.bad_step) >= 0:
+                break
+            progress.update(row + 2 - _AHEAD, lambda older=older: older)
+    totals = jax.block_until_ready(pending[-1])
+    return state, totals, time.monotonic() - started
+
+
+def _check_finite(totals: EpochTotals, learning_rate: Callable, rows: list[dict[str, Any]]) -> None:
+    step = int(totals.bad_step)
+    if step < 0:
+        return
+    with jax.numpy_dtype_promotion("standard"):
+        rate = float(learning_rate(jnp.asarray(step)))
+    kept = f"epoch {rows[-1]['epoch']} (step {rows[-1]['step']})" if rows else "none yet"
+    raise UserError(
+        f"the loss or its gradient was not finite at step {step}, learning rate {rate:.3g}; last good "
+        f"checkpoint: {kept}; lower learning_rate or set clip_norm, and start with a new --workdir"
+    )

@@ -1,0 +1,174 @@
+"""One update, and what an epoch's loop calls: pure functions, compiled once."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from fer_jax.augment import augment
+from fer_jax.labels import NUM_CLASSES
+from fer_jax.preprocess import Normalization, normalize
+from fer_jax.state import TrainState
+
+
+class Batch(NamedTuple):
+    """``images`` uint8 (B, 48, 48, 1) and ``labels`` int32 (B,)."""
+
+    images: jax.Array
+    labels: jax.Array
+
+
+class EpochTotals(NamedTuple):
+    """Sums over an epoch's batches, kept on the device.
+
+    Attributes:
+      loss: float32 (), sum over examples of the training loss.
+      correct: int32 (), examples predicted right.
+      examples: int32 ().
+      bad_step: int32 (), the first step whose loss or gradient was not finite; -1 if none.
+    """
+
+    loss: jax.Array
+    correct: jax.Array
+    examples: jax.Array
+    bad_step: jax.Array
+
+
+def empty_totals() -> EpochTotals:
+    """Totals before the first batch."""
+    zero = jnp.zeros((), jnp.int32)
+    return EpochTotals(jnp.zeros((), jnp.float32), zero, zero, jnp.full((), -1, jnp.int32))
+
+
+def make_train_step(
+    *,
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    normalization: Normalization,
+    normalize_kind: str,
+    augmentation: Mapping[str, Any] | None = None,
+    class_weights: np.ndarray | None = None,
+    label_smoothing: float = 0.0,
+    ema_decay: float = 0.0,
+) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, dict[str, jax.Array]]]:
+    """A pure ``(state, batch, key) -> (state, metrics)``; ``key`` is the run's, folded with the step.
+
+    Args:
+      model: maps (N, 48, 48, 1) to logits (N, 7).
+      optimizer: an optax transformation.
+      normalization: statistics of the training set.
+      normalize_kind: see ``preprocess.normalize``.
+      augmentation: arguments of ``augment.augment``; None for none.
+      class_weights: float32 (7,), multiplies the loss of an example by its class; None for 1.
+      label_smoothing: share of the target spread evenly over the classes (Szegedy et al., 2016).
+      ema_decay: of the moving averages; 0 if the state keeps none.
+
+    Returns:
+      The step. Its metrics are float32 scalars ``loss`` (mean over the batch), ``grad_norm``, and int32
+      ``correct``.
+    """
+    weights = jnp.asarray(np.ones(NUM_CLASSES) if class_weights is None else class_weights, jnp.float32)
+
+    def loss_of(params, batch_stats, images, labels, dropout_key):
+        logits, changed = model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            images,
+            train=True,
+            rngs={"dropout": dropout_key},
+            mutable=["batch_stats"],
+        )
+        targets = optax.smooth_labels(jax.nn.one_hot(labels, NUM_CLASSES), label_smoothing)
+        losses = optax.softmax_cross_entropy(logits, targets) * weights[labels]
+        return jnp.mean(losses), (logits, changed.get("batch_stats", {}))
+
+    def train_step(state: TrainState, batch: Batch, key: jax.Array):
+        augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
+        images = batch.images
+        if augmentation is not None:
+            images = augment(augment_key, images, **augmentation)
+        images = normalize(images, normalization, kind=normalize_kind)
+        (loss, (logits, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(
+            state.params, state.batch_stats, images, batch.labels, dropout_key
+        )
+        # optax mixes its float32 moments with weakly typed Python scalars.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
+        new = {"params": params, "batch_stats": batch_stats}
+        state = TrainState(
+            step=state.step + 1,
+            params=params,
+            batch_stats=batch_stats,
+            opt_state=opt_state,
+            ema=_average(state.ema, new, decay=ema_decay, step=state.step) if ema_decay else state.ema,
+        )
+        correct = jnp.sum(jnp.argmax(logits, -1) == batch.labels, dtype=jnp.int32)
+        return state, {"loss": loss, "correct": correct, "grad_norm": optax.global_norm(gradients)}
+
+    return train_step
+
+
+def _average(old: Any, new: Any, *, decay: float, step: jax.Array) -> Any:
+    """Moving average whose decay grows with the step, so that the first weights are soon forgotten."""
+    count = step.astype(jnp.float32)
+    step_size = 1 - jnp.minimum(decay, (1 + count) / (10 + count))
+    return optax.incremental_update(new, old, step_size)
+
+
+def epoch_order(
+    key: jax.Array,
+    labels: jax.Array,
+    *,
+    epoch: int,
+    batch_size: int,
+    sampling_weights: np.ndarray | None = None,
+) -> jax.Array:
+    """Which examples an epoch's batches take, int32 (steps, batch_size); depends on key and epoch alone.
+
+    Args:
+      key: the run's key.
+      labels: int32 (N,).
+      epoch: from 1.
+      batch_size: at most N; the remainder of an epoch is left to the next epochs' shuffles.
+      sampling_weights: float32 (7,), draws with replacement so that classes come in these proportions
+        to their counts (``balance=sampling``); None takes each example at most once.
+    """
+    key = jax.random.fold_in(key, epoch)
+    steps = len(labels) // batch_size
+    if sampling_weights is None:
+        order = jax.random.permutation(key, len(labels))
+    else:
+        probabilities = jnp.asarray(sampling_weights)[labels]
+        order = jax.random.choice(key, len(labels), (len(labels),), p=probabilities / jnp.sum(probabilities))
+    return order[: steps * batch_size].reshape(steps, batch_size).astype(jnp.int32)
+
+
+def make_loop_step(train_step: Callable) -> Callable:
+    """Compiles ``train_step`` with the gathering of its batch and the adding up of its metrics.
+
+    Returns:
+      ``(state, totals, data, order, row, key) -> (state, totals)``; ``data`` is the whole training set
+      as a ``Batch`` on the device, ``order`` int32 (steps, B), ``row`` int32 () which of them to take.
+      The state is donated; the totals are not, so that the loop can look at older ones while it runs.
+    """
+
+    def loop_step(state, totals, data, order, row, key):
+        rows = order[row]
+        batch = Batch(data.images[rows], data.labels[rows])
+        step = state.step
+        state, metrics = train_step(state, batch, key)
+        finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"])
+        is_first = ~finite & (totals.bad_step < 0)
+        totals = EpochTotals(
+            loss=totals.loss + metrics["loss"] * len(rows),
+            correct=totals.correct + metrics["correct"],
+            examples=totals.examples + len(rows),
+            bad_step=jnp.where(is_first, step, totals.bad_step),
+        )
+        return state, totals
+
+    return jax.jit(loop_step, donate_argnums=0)

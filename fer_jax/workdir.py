@@ -1,0 +1,70 @@
+"""What a run leaves on disk beside its checkpoints, and where."""
+
+import json
+import os
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from fer_jax.data.files import replacing
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def default_workdir(config_name: str, dataset: str | None) -> Path:
+    """``runs/<config>``, and ``runs/<config>-synthetic`` for the built-in faces.
+
+    ``dataset`` is None where no data set is named: a synthetic run is then used only when asked for.
+    """
+    return Path("runs") / (f"{config_name}-synthetic" if dataset == "synthetic" else config_name)
+
+
+def plain(config: ConfigDict) -> dict[str, Any]:
+    """The config as JSON would give it back: dicts, lists and scalars."""
+    return json.loads(json.dumps(config.to_dict()))
+
+
+def environment(data: dict[str, Any]) -> dict[str, Any]:
+    """What a result depends on beside its config: versions, commit, devices, flags, the data's digest."""
+    import jax
+
+    return {
+        "versions": {name: metadata.version(name) for name in _PACKAGES},
+        "git_commit": _git_commit(),
+        "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
+        "cpu_count": os.cpu_count(),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "data": data,
+    }
+
+
+def _git_commit() -> str | None:
+    """The commit of the code that runs; None outside a checkout."""
+    try:
+        here = Path(__file__).parent
+        result = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return result.stdout.strip()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes ``value`` as indented JSON, atomically."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Writes one JSON object a line, atomically: the file as a whole, so that no line comes twice."""
+    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes ``text``, atomically; the folder is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

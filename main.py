@@ -1,0 +1,78 @@
+"""Train, evaluate and predict facial expressions from the command line.
+
+python main.py --config=configs/cnn.py                          train on built-in synthetic faces
+python main.py --config=configs/cnn.py --config.dataset=PATH    ... on a CSV file or a folder of pictures
+python main.py --config=configs/cnn.py --mode=eval              confusion matrix and per-class figures
+python main.py --config=configs/cnn.py --mode=predict --input=PATH --output=OUT.csv
+"""
+
+import sys
+from pathlib import Path
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from fer_jax import workdir
+from fer_jax.errors import UserError
+from fer_jax.platform import configure_xla
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config", "configs/cnn.py", "Configuration file; --config.FIELD=VALUE sets one of its fields."
+)
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run (default: runs/NAME, runs/NAME-synthetic).")
+MODE = flags.DEFINE_enum("mode", "train", ["train", "eval", "predict"], "What to do.")
+INPUT = flags.DEFINE_string("input", None, "predict: a CSV file, a picture, or a folder of pictures.")
+OUTPUT = flags.DEFINE_string("output", None, "predict: the CSV file to write.")
+PROBABILITIES = flags.DEFINE_bool("probabilities", False, "predict: add a column for each expression.")
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise UserError(f"{argv[1]!r} is no flag; settings are given as --config.FIELD=VALUE")
+    # Orbax tells every step of a save at level INFO.
+    logging.set_verbosity(logging.WARNING)
+    configure_xla()
+    # After the flags: JAX is slow to import, and --help and misspelt flags should not wait for it.
+    from fer_jax import run_evaluate, run_predict, run_train
+
+    config = CONFIG.value
+    name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
+    if MODE.value == "train":
+        run_train.train(config, Path(WORKDIR.value or workdir.default_workdir(name, config.dataset)))
+        return
+    dataset = config.dataset if MODE.value == "eval" else None
+    where = Path(WORKDIR.value or workdir.default_workdir(name, dataset))
+    overrides = list(config_flags.get_override_values(flags.FLAGS["config"]))
+    if MODE.value == "eval":
+        run_evaluate.evaluate_run(where, workdir.plain(config), overrides)
+        return
+    if INPUT.value is None or OUTPUT.value is None:
+        raise UserError("--mode=predict needs --input=PATH and --output=OUT.csv")
+    run_predict.predict_file(
+        where,
+        workdir.plain(config),
+        overrides,
+        INPUT.value,
+        OUTPUT.value,
+        with_probabilities=PROBABILITIES.value,
+    )
+
+
+def run() -> None:
+    """Errors of the user end in one line and status 1; any other keeps its traceback."""
+    try:
+        # Parsed here, where ConfigDict's errors (a misspelt field, a wrong type) can only be the user's.
+        flags.FLAGS(sys.argv, known_only=False)
+    except (AttributeError, TypeError, ValueError, OSError, flags.Error) as error:
+        sys.exit(f"error: {' '.join(str(error).split())}")
+    try:
+        app.run(main)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on after the last complete epoch", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    run()
