@@ -58,21 +58,19 @@ def main(argv: list[str]) -> None:
     )
 
 
-def run() -> None:
-    """Errors of the user end in one line and status 1; any other keeps its traceback."""
+def parse_flags(argv: list[str]) -> list[str]:
+    """Flags and config; ConfigDict's own errors (a misspelt field, a wrong type) are the user's too."""
     try:
-        # Parsed here, where ConfigDict's errors (a misspelt field, a wrong type) can only be the user's.
-        flags.FLAGS(sys.argv, known_only=False)
-    except (AttributeError, TypeError, ValueError, OSError, flags.Error) as error:
+        return flags.FLAGS(argv)
+    except (flags.Error, AttributeError, TypeError, ValueError, OSError) as error:
         sys.exit(f"error: {' '.join(str(error).split())}")
+
+
+if __name__ == "__main__":
     try:
-        app.run(main)
+        app.run(main, flags_parser=parse_flags)
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on after the last complete epoch", file=sys.stderr)
         sys.exit(130)
-
-
-if __name__ == "__main__":
-    run()
