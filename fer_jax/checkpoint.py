@@ -100,7 +100,7 @@ def load_best(workdir: Path) -> tuple[Weights, Record, dict[str, Any]]:
       UserError: no complete checkpoint is there, or its labels are not ours.
     """
     if not has_checkpoint(workdir):
-        raise UserError(f"{workdir}: no checkpoint there; train first, or name another --workdir")
+        raise UserError(f"{workdir}: no checkpoint there; {_advice(workdir)}")
     with open_checkpoints(workdir, write=False) as checkpoints:
         best = max(checkpoints.checkpoints, key=lambda c: (c.metrics["val_accuracy"], -c.step))
         record = _record(checkpoints, best.step)
@@ -110,6 +110,15 @@ def load_best(workdir: Path) -> tuple[Weights, Record, dict[str, Any]]:
         tree = checkpoints.load_checkpointables(best.step, shapes)["weights"]
     weights = Weights(tree["variables"], Normalization(**tree["normalization"]))
     return weights, record, record.rows[-1]
+
+
+def _advice(workdir: Path) -> str:
+    """Runs on real data and on the built-in faces lie side by side: the other may be what was meant."""
+    name = workdir.name
+    other = name.removesuffix("-synthetic") if name.endswith("-synthetic") else f"{name}-synthetic"
+    if has_checkpoint(workdir.with_name(other)):
+        return f"{workdir.with_name(other)} has one: add --workdir={workdir.with_name(other)}"
+    return "train first, or name a run by --workdir"
 
 
 def _record(checkpoints: ocp.training.Checkpointer, step: int) -> Record:

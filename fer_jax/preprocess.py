@@ -66,8 +66,11 @@ def normalize(images: jax.Array, statistics: Normalization, *, kind: str) -> jax
 def class_weights(labels: np.ndarray) -> np.ndarray:
     """Weights float32 (7,) that give each class the same total: N / (classes present x count).
 
-    The formula of scikit-learn's ``balanced`` (King and Zeng, 2001). A class without examples gets 0.
+    scikit-learn's ``balanced`` (King and Zeng, 2001). A class without examples gets 0.
     """
-    counts = np.bincount(labels, minlength=NUM_CLASSES)
-    present = np.count_nonzero(counts)
-    return np.where(counts > 0, len(labels) / (present * np.maximum(counts, 1)), 0).astype(np.float32)
+    from sklearn.utils.class_weight import compute_class_weight
+
+    present = np.unique(labels)
+    weights = np.zeros(NUM_CLASSES, np.float32)
+    weights[present] = compute_class_weight("balanced", classes=present, y=labels)
+    return weights

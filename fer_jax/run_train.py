@@ -11,6 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fer_jax import checkpoint, evaluate, plots, run_evaluate, workdir
+from fer_jax.augment import augment
 from fer_jax.data import load_dataset
 from fer_jax.data.faces import Faces, Splits
 from fer_jax.errors import UserError
@@ -102,6 +103,8 @@ def _train(
     state = create_state(init_key, model=model, optimizer=optimizer, ema=config.ema_decay > 0)
     print(f"model: {config.model}")
     print(parameter_table(state.params))
+    if config.augment:
+        _save_augmented_faces(where / "augmented.png", splits.train.images, config.augmentation.to_dict())
     train_step = make_train_step(
         model=model,
         optimizer=optimizer,
@@ -155,6 +158,16 @@ def _train(
             on_epoch=on_epoch,
         )
     return rows
+
+
+def _save_augmented_faces(path: Path, images: np.ndarray, augmentation: dict[str, Any]) -> None:
+    """A sheet to see that they are still faces: in each row one face, then nine augmentations of it."""
+    chosen = images[:8]
+    keys = jax.random.split(jax.random.key(0), 9)
+    drawn = jax.vmap(lambda key: augment(key, jnp.asarray(chosen), **augmentation))(keys)
+    sheet = np.concatenate([chosen[:, None], np.moveaxis(np.asarray(drawn), 0, 1)], 1)
+    plots.save_contact_sheet(path, sheet.reshape(-1, *images.shape[1:]), columns=10)
+    print(f"augmentation: {path} shows what it does to {len(chosen)} faces")
 
 
 def make_schedule(config: ConfigDict, num_train: int):

@@ -68,6 +68,7 @@ def fit(
     rows = list(rows)
     before = rows[-1]["seconds"] if rows else 0.0
     started = time.monotonic()
+    compiled = None
     while not is_finished(rows, epochs=epochs, patience=patience):
         epoch = rows[-1]["epoch"] + 1 if rows else 1
         order = epoch_order(
@@ -76,7 +77,12 @@ def fit(
         progress = EpochProgress(
             epoch=epoch, epochs=epochs, steps=len(order), batch_size=batch_size, epochs_left=epochs - epoch
         )
-        state, totals, seconds = _run_epoch(state, loop_step, data, order, key, progress)
+        if compiled is None:
+            # Ahead of the first epoch, whose images/s would else include it.
+            compiled = loop_step.lower(
+                state, empty_totals(), data, order, jnp.zeros((), jnp.int32), key
+            ).compile()
+        state, totals, seconds = _run_epoch(state, compiled, data, order, key, progress)
         _check_finite(totals, learning_rate, rows)
         val_loss, val_accuracy = validate(state)
         examples = int(totals.examples)

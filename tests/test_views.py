@@ -1,0 +1,77 @@
+"""Test-time views against SciPy and averages by hand."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.ndimage
+import scipy.special
+
+from fer_jax.errors import UserError
+from fer_jax.views import CROP, make_views, view_log_probabilities
+
+OFFSETS = [(2, 2), (0, 0), (0, 4), (4, 0), (4, 4)]  # of the crops of 44 in 48: the centre, the corners
+
+
+def random_images(count):
+    return np.random.default_rng(0).integers(0, 256, (count, 48, 48, 1), np.uint8)
+
+
+def views_of(images, views):
+    result = make_views(jnp.asarray(images), views=views)
+    assert result.dtype == jnp.float32
+    return np.asarray(result)
+
+
+def test_one_view_is_the_image():
+    images = random_images(3)
+    assert np.array_equal(views_of(images, "one"), images[None])
+
+
+def test_flip_adds_the_mirror_image():
+    images = random_images(3)
+    assert np.array_equal(views_of(images, "flip"), np.stack([images, images[:, :, ::-1]]))
+
+
+def test_crops_of_a_ramp_are_ramps():
+    """Pixel (r, c) of a crop lies at offset + 43 / 47 (r, c)."""
+    rows, columns = np.meshgrid(np.arange(48.0), np.arange(48.0), indexing="ij")
+    crops = views_of(np.stack([rows, columns], -1)[None].astype(np.float32), "ten_crop")[:, 0]
+    for crop, (row, column) in zip(crops[:5], OFFSETS, strict=True):
+        np.testing.assert_allclose(crop[..., 0], row + 43 / 47 * rows, atol=1e-4)
+        np.testing.assert_allclose(crop[..., 1], column + 43 / 47 * columns, atol=1e-4)
+
+
+def test_crops_are_scipys_zoom_of_slices():
+    images = random_images(2)
+    views = views_of(images, "ten_crop")
+    assert views.shape == (10, 2, 48, 48, 1)
+    for crop, (row, column) in zip(views[:5], OFFSETS, strict=True):
+        cut = images[:, row : row + CROP, column : column + CROP].astype(float)
+        zoomed = scipy.ndimage.zoom(cut, (1, 48 / CROP, 48 / CROP, 1), order=1)
+        np.testing.assert_allclose(crop, zoomed, atol=0.02)
+
+
+def test_last_five_crops_are_mirrors_of_the_first():
+    views = views_of(random_images(2), "ten_crop")
+    assert np.array_equal(views[5:], views[:5, :, :, ::-1])
+
+
+def test_average_is_of_probabilities():
+    logits = 5 * np.random.default_rng(0).normal(size=(10, 6, 7)).astype(np.float32)
+    averaged = view_log_probabilities(jnp.asarray(logits))
+    expected = scipy.special.softmax(logits.astype(float), -1).mean(0)
+    np.testing.assert_allclose(np.exp(averaged), expected, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(np.exp(averaged).sum(-1), 1, rtol=1e-5)
+
+
+def test_average_of_huge_logits_is_finite():
+    logits = jnp.asarray([[[1e4] + [0.0] * 6], [[0.0] * 6 + [1e4]]], jnp.float32)
+    log_probabilities = np.asarray(view_log_probabilities(logits))
+    np.testing.assert_allclose(log_probabilities[0, [0, 6]], np.log(0.5), rtol=1e-5)
+    assert np.all(log_probabilities[0, 1:6] <= -9e3)
+    assert np.all(np.isfinite(log_probabilities))
+
+
+def test_unknown_views():
+    with pytest.raises(UserError, match=r"views='five' is unknown; choose one of one, flip, ten_crop"):
+        make_views(jnp.zeros((1, 48, 48, 1)), views="five")
