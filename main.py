@@ -14,10 +14,12 @@ from ml_collections import config_flags
 
 from fer_jax import workdir
 from fer_jax.errors import UserError
+from fer_jax.parse_flags import parse_flags
 from fer_jax.platform import configure_xla
 
+# No default here: ml_collections would load it, and stumble over a misspelt field, before flags are parsed.
 CONFIG = config_flags.DEFINE_config_file(
-    "config", "configs/cnn.py", "Configuration file; --config.FIELD=VALUE sets one of its fields."
+    "config", None, "Configuration file (default: configs/cnn.py); --config.FIELD=VALUE sets one field."
 )
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run (default: runs/NAME, runs/NAME-synthetic).")
 MODE = flags.DEFINE_enum("mode", "train", ["train", "eval", "predict"], "What to do.")
@@ -56,14 +58,6 @@ def main(argv: list[str]) -> None:
         OUTPUT.value,
         with_probabilities=PROBABILITIES.value,
     )
-
-
-def parse_flags(argv: list[str]) -> list[str]:
-    """Flags and config; ConfigDict's own errors (a misspelt field, a wrong type) are the user's too."""
-    try:
-        return flags.FLAGS(argv)
-    except (flags.Error, AttributeError, TypeError, ValueError, OSError) as error:
-        sys.exit(f"error: {' '.join(str(error).split())}")
 
 
 if __name__ == "__main__":

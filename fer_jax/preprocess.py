@@ -9,6 +9,7 @@ import numpy as np
 from fer_jax.errors import UserError
 from fer_jax.labels import NUM_CLASSES, SIDE
 
+BALANCES = ("none", "weights", "sampling")
 NORMALIZATIONS = ("none", "pixelwise", "global", "samplewise")
 
 

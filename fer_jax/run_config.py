@@ -3,10 +3,59 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fer_jax.augment import FILL_MODES
 from fer_jax.errors import UserError
+from fer_jax.models import MODELS
+from fer_jax.preprocess import BALANCES, NORMALIZATIONS
+from fer_jax.views import VIEWS
 
 EVALUATION_FIELDS = ("dataset", "split", "views", "batch_size")
 """What eval and predict may be given anew; all else comes from the checkpoint."""
+
+
+SPLITS = ("validation", "test")
+
+_CHOICES = {
+    "model": tuple(MODELS),
+    "normalize": NORMALIZATIONS,
+    "balance": BALANCES,
+    "augmentation.fill_mode": FILL_MODES,
+    "views": VIEWS,
+    "split": SPLITS,
+}
+_AT_LEAST_ONE = ("batch_size", "epochs", "synthetic.num_train", "synthetic.num_validation")
+# Fractions that may be 0 but not 1; ranges, rates and counts that may not be negative.
+_BELOW_ONE = ("validation_fraction", "label_smoothing", "ema_decay", "cnn.dropout", "mlp.dropout")
+_NOT_NEGATIVE = ("learning_rate", "warmup_epochs", "weight_decay", "clip_norm", "patience", "seed")
+
+
+def check_values(config: Mapping[str, Any]) -> None:
+    """Looks at each field before anything is read or written.
+
+    Raises:
+      UserError: a value that cannot work; names the field and what it may be.
+    """
+    flat = flatten(config)
+    ranges = tuple(
+        n for n in flat if n.startswith("augmentation.") and n.endswith(("_range", "_probability"))
+    )
+    for name, choices in _CHOICES.items():
+        _require(flat[name] in choices, name, flat[name], f"one of {', '.join(choices)}")
+    for name in _AT_LEAST_ONE:
+        _require(flat[name] >= 1, name, flat[name], "1 or more")
+    for name in _BELOW_ONE:
+        _require(0 <= flat[name] < 1, name, flat[name], "0 or more, and below 1")
+    for name in (*_NOT_NEGATIVE, *ranges):
+        _require(flat[name] >= 0, name, flat[name], "0 or more")
+    for name in ("cnn.widths", "cnn.blocks", "mlp.hidden"):
+        _require(bool(flat[name]) and all(n >= 1 for n in flat[name]), name, flat[name], "sizes of 1 or more")
+    same = len(flat["cnn.widths"]) == len(flat["cnn.blocks"]) <= 4
+    _require(same, "cnn.blocks", flat["cnn.blocks"], "as long as cnn.widths, at most 4 stages")
+
+
+def _require(holds: bool, name: str, value: Any, expected: str) -> None:
+    if not holds:
+        raise UserError(f"config.{name} is {value!r}; expected {expected}")
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -16,9 +16,7 @@ from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
 from fer_jax.metrics import summarize
 from fer_jax.models import create_model
-from fer_jax.run_config import merge_for_evaluation
-
-SPLITS = ("validation", "test")
+from fer_jax.run_config import check_values, merge_for_evaluation
 
 
 def evaluate_run(where: Path, given: Mapping[str, Any], overrides: list[str]) -> None:
@@ -33,8 +31,6 @@ def evaluate_run(where: Path, given: Mapping[str, Any], overrides: list[str]) ->
       UserError: no checkpoint, no such split, or bad input.
     """
     weights, config, row = load_weights(where, given, overrides)
-    if config["split"] not in SPLITS:
-        raise UserError(f"split={config['split']!r} is unknown; choose one of {', '.join(SPLITS)}")
     splits = load_dataset(config)
     faces = getattr(splits, config["split"])
     if faces is None or faces.labels is None:
@@ -56,6 +52,7 @@ def load_weights(
 
     Prints which weights these are. Raises UserError.
     """
+    check_values(given)
     weights, record, row = checkpoint.load_best(where)
     config = merge_for_evaluation(record.config, given, overrides, str(where))
     print(f"weights: {where}, epoch {row['epoch']}, trained on {record.config['dataset']}")

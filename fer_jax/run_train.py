@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from fer_jax import checkpoint, evaluate, plots, run_evaluate, workdir
 from fer_jax.augment import augment
 from fer_jax.data import load_dataset
-from fer_jax.data.faces import Faces, Splits
+from fer_jax.data.faces import Splits
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
 from fer_jax.metrics import accuracy
@@ -21,12 +21,10 @@ from fer_jax.models import create_model, parameter_table
 from fer_jax.optimizer import create_optimizer, learning_rate_schedule
 from fer_jax.preprocess import class_weights, fit_normalization
 from fer_jax.progress import duration
-from fer_jax.run_config import check_same_run
+from fer_jax.run_config import check_same_run, check_values
 from fer_jax.state import TrainState, create_state
 from fer_jax.train import best_row, fit, is_finished
 from fer_jax.train_step import Batch, make_loop_step, make_train_step
-
-BALANCES = ("none", "weights", "sampling")
 
 
 def digest(splits: Splits) -> str:
@@ -45,6 +43,7 @@ def train(config: ConfigDict, where: Path) -> None:
       UserError: bad input, a run of another config or data in the workdir, or a loss that is not finite.
     """
     plain_config = workdir.plain(config)
+    check_values(plain_config)
     record = _saved_record(where)
     if record is not None:
         check_same_run(record.config, plain_config, str(where))
@@ -98,7 +97,7 @@ def _train(
     batch_size = min(config.batch_size, len(splits.train))
     schedule = make_schedule(config, len(splits.train))
     optimizer = create_optimizer(schedule, weight_decay=config.weight_decay, clip_norm=config.clip_norm)
-    weights = _balance(config.balance, splits.train)
+    weights = class_weights(splits.train.labels)
     init_key, run_key = jax.random.split(jax.random.key(config.seed))
     state = create_state(init_key, model=model, optimizer=optimizer, ema=config.ema_decay > 0)
     print(f"model: {config.model}")
@@ -178,12 +177,6 @@ def make_schedule(config: ConfigDict, num_train: int):
         warmup_steps=round(config.warmup_epochs * steps_per_epoch),
         total_steps=config.epochs * steps_per_epoch,
     )
-
-
-def _balance(kind: str, faces: Faces) -> np.ndarray | None:
-    if kind not in BALANCES:
-        raise UserError(f"balance={kind!r} is unknown; choose one of {', '.join(BALANCES)}")
-    return None if kind == "none" else class_weights(faces.labels)
 
 
 def _say_resumed(where: Path, rows: list[dict[str, Any]], before: int, now: int) -> None:

@@ -1,0 +1,30 @@
+"""Flags and config of the command line, with errors told in one line."""
+
+import sys
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+_DEFAULT = Path(__file__).parent.parent / "configs" / "cnn.py"
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+    """Parses ``argv`` for ``absl.app.run``; the flag ``config`` is a config file -> what is no flag.
+
+    Ends the program with one line and status 1 on a flag, a config field, a value or a file that is
+    not right: while flags are parsed, such errors can only be the user's.
+    """
+    if not any(argument.startswith(("--config=", "-config=")) for argument in argv):
+        argv = [argv[0], f"--config={_DEFAULT}", *argv[1:]]
+    try:
+        rest = flags.FLAGS(argv)
+        path = config_flags.get_config_filename(flags.FLAGS["config"])
+        if not Path(path).is_file():
+            sys.exit(f"error: --config={path}: no such file; see the files in configs/")
+    except AttributeError as error:
+        # ConfigDict quotes its message twice on its way up.
+        sys.exit("error: no config field " + str(error).strip("\"'").replace("\\n", ": ").replace("\\'", "'"))
+    except (flags.Error, TypeError, ValueError, OSError) as error:
+        sys.exit(f"error: {' '.join(str(error).split())}")
+    return rest
