@@ -150,7 +150,8 @@ def random_erasing(
     room = jnp.array([height, width], jnp.float32)[None] - size
     corner = jnp.round(jax.random.uniform(keys[2], (count, 2)) * room)
     end = corner + jnp.round(size)
-    rows, columns = jnp.arange(height)[None, :], jnp.arange(width)[None, :]
+    rows = jnp.arange(height, dtype=jnp.float32)[None, :]
+    columns = jnp.arange(width, dtype=jnp.float32)[None, :]
     in_rows = (rows >= corner[:, :1]) & (rows < end[:, :1])
     in_columns = (columns >= corner[:, 1:]) & (columns < end[:, 1:])
     touched = jax.random.bernoulli(keys[3], probability, (count, 1, 1))

@@ -25,8 +25,23 @@ _CHOICES = {
 }
 _AT_LEAST_ONE = ("batch_size", "epochs", "synthetic.num_train", "synthetic.num_validation")
 # Fractions that may be 0 but not 1; ranges, rates and counts that may not be negative.
-_BELOW_ONE = ("validation_fraction", "label_smoothing", "ema_decay", "cnn.dropout", "mlp.dropout")
-_NOT_NEGATIVE = ("learning_rate", "warmup_epochs", "weight_decay", "clip_norm", "patience", "seed")
+_BELOW_ONE = (
+    "validation_fraction",
+    "label_smoothing",
+    "ema_decay",
+    "cnn.dropout",
+    "mlp.dropout",
+    "augmentation.zoom_range",
+)
+_NOT_NEGATIVE = (
+    "learning_rate",
+    "warmup_epochs",
+    "weight_decay",
+    "clip_norm",
+    "patience",
+    "seed",
+    "synthetic.num_test",
+)
 
 
 def check_values(config: Mapping[str, Any]) -> None:
@@ -47,8 +62,11 @@ def check_values(config: Mapping[str, Any]) -> None:
         _require(0 <= flat[name] < 1, name, flat[name], "0 or more, and below 1")
     for name in (*_NOT_NEGATIVE, *ranges):
         _require(flat[name] >= 0, name, flat[name], "0 or more")
+    chance = flat["augmentation.erasing_probability"]
+    _require(0 <= chance <= 1, "augmentation.erasing_probability", chance, "0 to 1")
     for name in ("cnn.widths", "cnn.blocks", "mlp.hidden"):
-        _require(bool(flat[name]) and all(n >= 1 for n in flat[name]), name, flat[name], "sizes of 1 or more")
+        sizes = bool(flat[name]) and all(isinstance(n, int) and n >= 1 for n in flat[name])
+        _require(sizes, name, flat[name], "whole numbers of 1 or more")
     same = len(flat["cnn.widths"]) == len(flat["cnn.blocks"]) <= 4
     _require(same, "cnn.blocks", flat["cnn.blocks"], "as long as cnn.widths, at most 4 stages")
 

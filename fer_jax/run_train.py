@@ -58,6 +58,8 @@ def train(config: ConfigDict, where: Path) -> None:
     rows = record.rows if record else []
     if is_finished(rows, epochs=config.epochs, patience=config.patience):
         print(f"{where}: this run is finished; a longer one: --config.epochs=N, another one: --workdir=DIR")
+        # A kill between the last checkpoint and these files would else leave them short for good.
+        _write_rows(where, rows)
     else:
         workdir.write_json(where / "config.json", plain_config | {"environment": workdir.environment(data)})
         rows = _train(config, where, rows, splits, checkpoint.Record(plain_config, rows, list(LABELS), data))
@@ -139,8 +141,7 @@ def _train(
         def on_epoch(state: TrainState, rows: list[dict[str, Any]]) -> None:
             checkpoint.save(checkpoints, state, normalization, record._replace(rows=rows))
             # After the checkpoint: a line for an epoch that a resumed run would do again must not stay.
-            workdir.write_rows(where / "metrics.jsonl", rows)
-            plots.save_curves(where / "curves.png", rows)
+            _write_rows(where, rows)
 
         _, rows = fit(
             state,
@@ -157,6 +158,11 @@ def _train(
             on_epoch=on_epoch,
         )
     return rows
+
+
+def _write_rows(where: Path, rows: list[dict[str, Any]]) -> None:
+    workdir.write_rows(where / "metrics.jsonl", rows)
+    plots.save_curves(where / "curves.png", rows)
 
 
 def _save_augmented_faces(path: Path, images: np.ndarray, augmentation: dict[str, Any]) -> None:

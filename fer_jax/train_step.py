@@ -107,7 +107,7 @@ def make_train_step(
             ema=_average(state.ema, new, decay=ema_decay, step=state.step) if ema_decay else state.ema,
         )
         correct = jnp.sum(jnp.argmax(logits, -1) == batch.labels, dtype=jnp.int32)
-        return state, {"loss": loss, "correct": correct, "grad_norm": optax.global_norm(gradients)}
+        return state, {"loss": loss, "correct": correct, "grad_norm": optax.tree.norm(gradients)}
 
     return train_step
 

@@ -13,11 +13,11 @@ CROP = 44
 
 
 def make_views(images: jax.Array, *, views: str) -> jax.Array:
-    """Images (N, H, W, C) in grey levels -> (V, N, H, W, C), the first one the image as it is.
+    """Images (N, H, W, C) in grey levels -> (V, N, H, W, C), float32.
 
     ``one``: V = 1. ``flip``: the image and its mirror, V = 2. ``ten_crop``: four corner crops and the
     centre crop of 44 x 44, scaled back to the full size, and their mirrors, V = 10 (Krizhevsky et al.,
-    2012); here the first view is the centre crop.
+    2012); the centre crop comes first.
 
     Raises:
       UserError: an unknown ``views``.

@@ -99,13 +99,13 @@ def test_no_images():
 
 def test_forward_in_numpy():
     """One linear layer after BatchNorm with known statistics, written out."""
-    _, variables, statistics = network()
+    variables, statistics = jax.tree.map(np.asarray, network()[1:])
     images = (faces()[0].astype(float) - statistics.mean) / statistics.std
     norm, dense = variables["params"]["BatchNorm_0"], variables["params"]["Dense_0"]
     stats = variables["batch_stats"]["BatchNorm_0"]
     x = images[:, ::12, ::12].reshape(COUNT, -1)
-    x = (x - stats["mean"]) / np.sqrt(np.asarray(stats["var"]) + 1e-5) * norm["scale"] + norm["bias"]
-    odds = np.exp(x @ np.asarray(dense["kernel"]) + dense["bias"])
+    x = (x - stats["mean"]) / np.sqrt(stats["var"] + 1e-5) * norm["scale"] + norm["bias"]
+    odds = np.exp(x @ dense["kernel"] + dense["bias"])
     expected = odds / odds.sum(-1, keepdims=True)
     np.testing.assert_allclose(probabilities(), expected, rtol=1e-3, atol=1e-6)
 

@@ -91,7 +91,7 @@ def _load(entry: Path) -> CsvTable | None:
 
 
 def _in_order(table: CsvTable) -> bool:
-    images, labels, ids = table.faces
+    images, labels, ids = table.faces.images, table.faces.labels, table.faces.ids
     rows = len(images) if images.ndim else 0
     return (
         (images.dtype, images.shape) == (np.uint8, (rows, SIDE, SIDE, 1))

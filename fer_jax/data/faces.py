@@ -1,11 +1,13 @@
 """What a data set is, once it is in memory."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 
-class Faces(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Faces:
     """Faces of one split.
 
     Attributes:

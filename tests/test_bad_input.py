@@ -1,0 +1,200 @@
+"""Whatever the user gets wrong: one line says what and where, and nothing is left behind."""
+
+import gzip
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import mlp
+from fer_jax import run_evaluate, run_predict, run_train, workdir
+from fer_jax.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+FACE = " ".join(["7"] * 2304)
+
+
+def csv(path, *rows, header="label,feature"):
+    """A file whose line 2 is a good row, followed by ``rows``."""
+    path.write_text("\n".join([header, f"0,{FACE}", *rows]) + "\n")
+    return path
+
+
+def with_pixel(value):
+    return f"1,{value} {FACE[2:]}"
+
+
+def missing_file(folder):
+    return folder / "missing.csv"
+
+
+def missing_column(folder):
+    return csv(folder / "a.csv", header="label,picture")
+
+
+def too_few_pixels(folder):
+    return csv(folder / "a.csv", f"1,{FACE[2:]}")
+
+
+def pixel_256(folder):
+    return csv(folder / "a.csv", f"1,{FACE}", with_pixel(256))
+
+
+def pixel_below_0(folder):
+    return csv(folder / "a.csv", with_pixel(-1))
+
+
+def pixel_abc(folder):
+    return csv(folder / "a.csv", with_pixel("abc"))
+
+
+def label_7(folder):
+    return csv(folder / "a.csv", f"7,{FACE}")
+
+
+def no_label(folder):
+    return csv(folder / "a.csv", f",{FACE}")
+
+
+def unlabelled(folder):
+    return csv(folder / "a.csv", header="id,feature")
+
+
+def empty_file(folder):
+    (folder / "a.csv").touch()
+    return folder / "a.csv"
+
+
+def not_text(folder):
+    (folder / "a.csv").write_bytes(bytes(range(256)))
+    return folder / "a.csv"
+
+
+def truncated_gz(folder):
+    whole = gzip.compress(csv(folder / "a.csv", *[f"1,{FACE}"] * 40).read_bytes())
+    (folder / "a.csv.gz").write_bytes(whole[: len(whole) // 2])
+    return folder / "a.csv.gz"
+
+
+def empty_folder(folder):
+    (folder / "faces").mkdir()
+    return folder / "faces"
+
+
+def pictures(folder, *classes):
+    for name in classes:
+        (folder / "faces" / name).mkdir(parents=True)
+        for number in range(3):
+            grey = np.full((48, 48), number, np.uint8)
+            Image.fromarray(grey).save(folder / "faces" / name / f"{number}.png")
+    return folder / "faces"
+
+
+def unknown_class(folder):
+    return pictures(folder, "angry", "happy", "hungry")
+
+
+def broken_picture(folder):
+    root = pictures(folder, "angry", "happy")
+    (root / "happy" / "broken.png").write_bytes((root / "happy" / "0.png").read_bytes()[:60])
+    return root
+
+
+BAD_DATA = [
+    (missing_file, "missing.csv: "),
+    (missing_column, "a.csv, line 1: "),
+    (too_few_pixels, "a.csv, line 3: 2303 pixels"),
+    (pixel_256, "a.csv, line 4: pixel 1 is '256'"),
+    (pixel_below_0, "a.csv, line 3: pixel 1 is '-1'"),
+    (pixel_abc, "a.csv, line 3: pixel 1 is 'abc'"),
+    (label_7, "a.csv, line 3: the label is '7'"),
+    (no_label, "a.csv, line 3: the label is ''"),
+    (unlabelled, "a.csv, line 1: "),
+    (empty_file, "a.csv: the file is empty"),
+    (not_text, "a.csv: not a text file"),
+    (truncated_gz, "a.csv.gz"),
+    (empty_folder, "faces"),
+    (unknown_class, "hungry"),
+    (broken_picture, "broken.png: "),
+]
+
+
+@pytest.mark.parametrize(("make", "named"), BAD_DATA, ids=lambda value: getattr(value, "__name__", ""))
+def test_bad_data(tmp_path, make, named):
+    config = mlp.get_config()
+    config.dataset = str(make(tmp_path))
+    with pytest.raises(UserError) as caught:
+        run_train.train(config, tmp_path / "run")
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("model", "resnet"),
+        ("normalize", "minmax"),
+        ("balance", "equal"),
+        ("views", "two"),
+        ("split", "training"),
+        ("batch_size", 0),
+        ("epochs", 0),
+        ("seed", -1),
+    ],
+)
+def test_bad_setting(tmp_path, field, value):
+    """Refused before anything is trained or written."""
+    config = mlp.get_config()
+    config.update({"synthetic": {"num_train": 14, "num_validation": 7, "num_test": 7}, "epochs": 1})
+    config[field] = value
+    with pytest.raises(UserError) as caught:
+        run_train.train(config, tmp_path / "run")
+    assert field in str(caught.value)
+    assert repr(value) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_predict_and_eval_without_checkpoint(tmp_path):
+    given = workdir.plain(mlp.get_config())
+    where, output = tmp_path / "run", tmp_path / "out.csv"
+    with pytest.raises(UserError, match=f"^{where}: no checkpoint"):
+        run_predict.predict_file(where, given, [], "faces.csv", str(output), with_probabilities=False)
+    with pytest.raises(UserError, match=f"^{where}: no checkpoint"):
+        run_evaluate.evaluate_run(where, given, [])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (["--config.dataset=a.csv"], "a.csv, line 3: the label is '7'"),
+        (["--config.epoch=3"], 'Did you mean "epochs" instead of "epoch"?'),
+        (["--config.epochs=abc"], "--config.epochs=abc"),
+        (["--mode=fly"], "--mode=fly"),
+        (["train"], "'train' is no flag"),
+        (["--mode=eval"], "runs/mlp-synthetic: no checkpoint"),
+        (["--mode=predict", "--output=b.csv"], "--input"),
+        (["--config=missing.py"], "missing.py"),
+        (["--config=missing.py", "--config.epochs=3"], "missing.py"),
+    ],
+)
+def test_command_line(tmp_path, args, named):
+    """What the user of main.py sees."""
+    label_7(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    command = [sys.executable, ROOT / "main.py", f"--config={ROOT}/configs/mlp.py", *args]
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path.with_name("cache"))}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert named in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "\\n" not in done.stderr
+    assert done.stdout == ""
+    assert sorted(tmp_path.iterdir()) == before

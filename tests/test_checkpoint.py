@@ -1,0 +1,222 @@
+"""What is saved comes back, the right ones stay, and a resumed run is the same run."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import mlp
+from fer_jax import checkpoint, evaluate, plots, run_train
+from fer_jax.checkpoint import Record
+from fer_jax.errors import UserError
+from fer_jax.labels import LABELS
+from fer_jax.models import create_model
+from fer_jax.optimizer import create_optimizer
+from fer_jax.preprocess import Normalization
+from fer_jax.state import create_state
+from fer_jax.train import best_row, is_finished
+
+SIZES = {"hidden": [4], "dropout": 0.0}
+CONFIG = {"model": "mlp", "mlp": SIZES, "normalize": "pixelwise"}
+
+
+def make_state(*, ema=True, seed=0):
+    """A state whose every leaf holds random values."""
+    model = create_model("mlp", SIZES)
+    state = create_state(
+        jax.random.key(seed), model=model, optimizer=create_optimizer(lambda _: 0.1), ema=ema
+    )
+    draw = np.random.default_rng(seed)
+    return jax.tree.map(lambda x: jnp.asarray(draw.normal(5, 9, x.shape), x.dtype), state)
+
+
+def make_normalization(seed=0):
+    mean, std = np.random.default_rng(seed).uniform(1, 9, (2, 48, 48, 1)).astype(np.float32)
+    return Normalization(mean, std)
+
+
+def row(epoch, accuracy):
+    return {"epoch": epoch, "step": 10 * epoch, "val_accuracy": accuracy}
+
+
+def save_epochs(where, accuracies, *, ema=True):
+    """One checkpoint for each accuracy; the epoch is the seed of its state and normalization."""
+    with checkpoint.open_checkpoints(where, write=True) as checkpoints:
+        for epoch in range(1, len(accuracies) + 1):
+            rows = [row(e, a) for e, a in enumerate(accuracies[:epoch], start=1)]
+            record = Record(CONFIG, rows, list(LABELS), {"digest": "d"})
+            checkpoint.save(checkpoints, make_state(ema=ema, seed=epoch), make_normalization(epoch), record)
+
+
+def assert_trees_equal(actual, expected):
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("ema", [True, False])
+def test_round_trip(tmp_path, ema):
+    save_epochs(tmp_path, [0.5], ema=ema)
+    with checkpoint.open_checkpoints(tmp_path, write=False) as checkpoints:
+        assert_trees_equal(
+            checkpoint.restore_state(checkpoints, make_state(ema=ema, seed=9)), make_state(ema=ema, seed=1)
+        )
+        record = checkpoint.latest_record(checkpoints)
+    assert record == Record(CONFIG, [row(1, 0.5)], list(LABELS), {"digest": "d"})
+    weights = checkpoint.load_best(tmp_path)[0]
+    saved = make_state(ema=ema, seed=1)
+    assert_trees_equal(
+        weights.variables, saved.ema if ema else {"params": saved.params, "batch_stats": saved.batch_stats}
+    )
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "kept", "best"),
+    [([0.5, 0.7, 0.7, 0.2, 0.1], [20, 40, 50], 2), ([0.1, 0.2, 0.3], [20, 30], 3)],
+)
+def test_last_two_and_best_are_kept(tmp_path, accuracies, kept, best):
+    save_epochs(tmp_path, accuracies)
+    with checkpoint.open_checkpoints(tmp_path, write=False) as checkpoints:
+        assert sorted(c.step for c in checkpoints.checkpoints) == kept
+    weights, record, best_row = checkpoint.load_best(tmp_path)
+    assert best_row == row(best, accuracies[best - 1]) == record.rows[-1]
+    assert_trees_equal(weights.variables, make_state(seed=best).variables())
+    assert_trees_equal(weights.normalization, make_normalization(best))
+
+
+def test_no_checkpoint(tmp_path):
+    for where in (tmp_path / "missing", tmp_path):
+        assert not checkpoint.has_checkpoint(where)
+        with pytest.raises(UserError, match=f"^{where}: no checkpoint"):
+            checkpoint.load_best(where)
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_labels_are_refused(tmp_path):
+    with checkpoint.open_checkpoints(tmp_path, write=True) as checkpoints:
+        record = Record(CONFIG, [row(1, 0.5)], ["a", "b"], {})
+        checkpoint.save(checkpoints, make_state(), make_normalization(), record)
+    with pytest.raises(UserError, match="labels"):
+        checkpoint.load_best(tmp_path)
+
+
+# Training in this process, without the pictures, which take longer than the rest.
+
+
+@pytest.fixture
+def no_plots(monkeypatch):
+    for name in ("save_curves", "save_confusion_matrix"):
+        monkeypatch.setattr(plots, name, lambda *_, **__: None)
+
+
+def tiny(**changes):
+    config = mlp.get_config()
+    sizes = {"num_train": 70, "num_validation": 21, "num_test": 7}
+    config.update({"synthetic": sizes, "batch_size": 16, "epochs": 3, "mlp": {"hidden": (8,)}})
+    config.update(changes)
+    return config
+
+
+def read_rows(where):
+    return [json.loads(line) for line in (where / "metrics.jsonl").read_text().splitlines()]
+
+
+def latest_state(where, config):
+    model = create_model(config.model, config.mlp.to_dict())
+    optimizer = create_optimizer(run_train.make_schedule(config, 70), weight_decay=config.weight_decay)
+    fresh = create_state(jax.random.key(1), model=model, optimizer=optimizer, ema=True)
+    with checkpoint.open_checkpoints(where, write=False) as checkpoints:
+        return checkpoint.restore_state(checkpoints, fresh)
+
+
+def test_resumed_run_is_the_same_run(tmp_path, monkeypatch, no_plots, capsys):
+    config = tiny(balance="sampling")
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run_train.train(config, whole)
+
+    def interrupt(_, rows):
+        if len(rows) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(plots, "save_curves", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run_train.train(config, parts)
+    assert len(read_rows(parts)) == 2
+    capsys.readouterr()
+    run_train.train(config, parts)
+    assert "going on after epoch 2 (step 8)" in capsys.readouterr().out
+
+    assert_trees_equal(latest_state(parts, config), latest_state(whole, config))
+    clock = ("images_per_second", "seconds")
+    rows = [[{k: v for k, v in r.items() if k not in clock} for r in read_rows(w)] for w in (whole, parts)]
+    assert rows[0] == rows[1]
+    assert [r["step"] for r in rows[0]] == [4, 8, 12]
+    seconds = [r["seconds"] for r in read_rows(parts)]
+    assert seconds == sorted(seconds)
+
+
+def test_interrupted_at_the_very_end(tmp_path, monkeypatch, no_plots):
+    """All epochs are saved, but not yet written down: the same command again writes them down."""
+    config = tiny(epochs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(run_train.workdir, "write_rows", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run_train.train(config, tmp_path)
+    run_train.train(config, tmp_path)
+    assert [r["epoch"] for r in read_rows(tmp_path)] == [1]
+
+
+def test_other_data_are_refused(tmp_path, monkeypatch, no_plots):
+    config = tiny(epochs=1)
+    run_train.train(config, tmp_path)
+    monkeypatch.setattr(run_train, "digest", lambda _: "other")
+    with pytest.raises(UserError, match="other data than synthetic"):
+        run_train.train(config, tmp_path)
+
+
+def test_early_stopping(tmp_path, monkeypatch, no_plots, capsys):
+    accuracies = iter([2, 5, 4, 5, 9])
+
+    def scripted(*_, **__):
+        confusion = np.zeros((7, 7), np.int32)
+        confusion[0, 0] = next(accuracies, 5)
+        confusion[0, 1] = 10 - confusion[0, 0]
+        return confusion, 1.0
+
+    monkeypatch.setattr(evaluate, "evaluate", scripted)
+    config = tiny(epochs=6, patience=2)
+    run_train.train(config, tmp_path)
+    assert [r["val_accuracy"] for r in read_rows(tmp_path)] == [0.2, 0.5, 0.4, 0.5]
+    assert checkpoint.load_best(tmp_path)[2]["epoch"] == 2
+    capsys.readouterr()
+    run_train.train(config, tmp_path)
+    assert "this run is finished" in capsys.readouterr().out
+    assert len(read_rows(tmp_path)) == 4
+
+
+def test_when_a_run_is_finished():
+    rows = [row(epoch, accuracy) for epoch, accuracy in enumerate([0.2, 0.5, 0.5], start=1)]
+    assert best_row(rows)["epoch"] == 2
+    assert not is_finished([], epochs=3, patience=1)
+    assert is_finished(rows, epochs=3, patience=0)
+    assert not is_finished(rows, epochs=4, patience=0)
+    assert not is_finished(rows, epochs=4, patience=2)
+    assert is_finished(rows, epochs=4, patience=1)
+
+
+def test_loss_that_is_not_finite(tmp_path, monkeypatch, no_plots):
+    def explode(**_):
+        return lambda step: jnp.where(step < 4, jnp.float32(1e-3), jnp.float32(1e38))
+
+    monkeypatch.setattr(run_train, "learning_rate_schedule", explode)
+    with pytest.raises(UserError, match=r"^[^\n]*not finite[^\n]*$") as caught:
+        run_train.train(tiny(), tmp_path)
+    for part in ("at step ", "learning rate 1e+38", "last good checkpoint: epoch 1 (step 4)"):
+        assert part in str(caught.value)
+    assert len(read_rows(tmp_path)) == 1
+    weights = checkpoint.load_best(tmp_path)[0]
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(weights.variables))

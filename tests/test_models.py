@@ -1,0 +1,160 @@
+"""Layers against Flax's own; the networks' shapes and sizes."""
+
+import itertools
+import re
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import cnn, mlp
+from fer_jax.errors import UserError
+from fer_jax.models import count_parameters, create_model, init_variables, layers, parameter_table
+
+TINY = {
+    "cnn": {"widths": (3, 5), "blocks": (1, 2), "dropout": 0.5},
+    "mlp": {"hidden": (6, 4), "dropout": 0.5},
+}
+NETWORKS = pytest.mark.parametrize("name", list(TINY))
+
+
+def normal(seed, *shape):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def test_max_pool_values_and_gradients():
+    x, weights = normal(0, 3, 6, 8, 2), normal(1, 3, 3, 4, 2)
+    ours, our_pullback = jax.vjp(layers.max_pool_2x2, x)
+    flax, flax_pullback = jax.vjp(lambda x: nn.max_pool(x, (2, 2), (2, 2)), x)
+    assert np.array_equal(ours, flax)
+    assert np.array_equal(our_pullback(weights)[0], flax_pullback(weights)[0])
+
+
+def batch_norms(*, train):
+    """Ours and Flax's; both take the same variables."""
+    options = {"use_running_average": not train, "momentum": 0.8, "epsilon": 1e-3}
+    return layers.BatchNorm(**options), nn.BatchNorm(**options)
+
+
+def batch_norm_variables():
+    return {
+        "params": {"scale": normal(2, 5), "bias": normal(3, 5)},
+        "batch_stats": {"mean": normal(4, 5), "var": jnp.exp(normal(5, 5))},
+    }
+
+
+def assert_trees_close(ours, flax):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), ours, flax)
+
+
+BATCH_NORM_INPUTS = pytest.mark.parametrize("shape", [(16, 5), (4, 3, 6, 5)])
+
+
+def test_batch_norm_starts_as_flaxs():
+    x = normal(6, 4, 3, 3, 5)
+    ours, flax = (module.init(jax.random.key(0), x) for module in batch_norms(train=True))
+    assert jax.tree.structure(ours) == jax.tree.structure(flax)
+    jax.tree.map(np.testing.assert_array_equal, ours, flax)
+
+
+@BATCH_NORM_INPUTS
+@pytest.mark.parametrize("train", [True, False])
+def test_batch_norm_outputs_and_running_statistics(shape, train):
+    x, variables = normal(7, *shape) * 2 + 0.7, batch_norm_variables()
+    ours, flax = (module.apply(variables, x, mutable=["batch_stats"]) for module in batch_norms(train=train))
+    assert_trees_close(ours, flax)
+    changed = not np.array_equal(ours[1]["batch_stats"]["mean"], variables["batch_stats"]["mean"])
+    assert changed == train
+
+
+@BATCH_NORM_INPUTS
+@pytest.mark.parametrize("train", [True, False])
+def test_batch_norm_gradients(shape, train):
+    x, variables, weights = normal(8, *shape) * 2 + 0.7, batch_norm_variables(), normal(9, *shape)
+
+    def gradients(module):
+        def weighted_sum(params, x):
+            y, _ = module.apply({**variables, "params": params}, x, mutable=["batch_stats"])
+            return jnp.sum(y * weights)
+
+        return jax.grad(weighted_sum, (0, 1))(variables["params"], x)
+
+    ours, flax = map(gradients, batch_norms(train=train))
+    assert_trees_close(ours, flax)
+
+
+def test_batch_norm_of_a_constant_feature_is_finite():
+    """The variance as a difference of means may round to below zero."""
+    module = layers.BatchNorm(use_running_average=False, epsilon=1e-12)
+    x = jnp.full((1000, 1), 1000.1, jnp.float32)
+    y, _ = module.init_with_output(jax.random.key(0), x)
+    assert np.all(np.isfinite(y))
+
+
+@NETWORKS
+def test_logits_shape_and_dtype(name):
+    model = create_model(name, TINY[name])
+    variables = init_variables(model, jax.random.key(0))
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+    def apply(variables, x):
+        return model.apply(variables, x, train=False)
+
+    logits = jax.eval_shape(apply, variables, jax.ShapeDtypeStruct((5, 48, 48, 1), jnp.float32))
+    assert logits.shape == (5, 7)
+    assert logits.dtype == jnp.float32
+
+
+@NETWORKS
+def test_dropout_and_batch_statistics_only_in_training(name):
+    model = create_model(name, TINY[name])
+    variables = init_variables(model, jax.random.key(0))
+    images = normal(10, 4, 48, 48, 1)
+
+    def apply(train, seed):
+        rngs = {"dropout": jax.random.key(seed)}
+        return model.apply(variables, images, train=train, rngs=rngs, mutable=["batch_stats"])
+
+    first, stats = apply(True, 0)
+    assert not np.array_equal(first, apply(True, 1)[0])
+    assert not np.array_equal(jax.tree.leaves(stats)[0], jax.tree.leaves(variables["batch_stats"])[0])
+    calm, stats = apply(False, 0)
+    assert np.array_equal(calm, apply(False, 1)[0])
+    jax.tree.map(np.testing.assert_array_equal, stats["batch_stats"], variables["batch_stats"])
+
+
+def configured_parameters(config):
+    model = create_model(config.model, config[config.model].to_dict())
+    return jax.eval_shape(lambda key: init_variables(model, key), jax.random.key(0))["params"]
+
+
+def test_networks_are_of_about_the_same_size():
+    """So that the comparison is between architectures."""
+    sizes = [count_parameters(configured_parameters(module.get_config())) for module in (cnn, mlp)]
+    assert max(sizes) <= 1.05 * min(sizes)
+
+
+def test_mlp_parameters_in_closed_form():
+    sizes = [48 * 48, *mlp.get_config().mlp.hidden]
+    hidden = sum(a * b + 2 * b for a, b in itertools.pairwise(sizes))
+    assert count_parameters(configured_parameters(mlp.get_config())) == hidden + sizes[-1] * 7 + 7
+
+
+@NETWORKS
+def test_parameter_table_adds_up(name):
+    params = init_variables(create_model(name, TINY[name]), jax.random.key(0))["params"]
+    *rows, total = parameter_table(params).splitlines()
+    counts = [int(line.split()[-1].replace(",", "")) for line in rows]
+    expected = sum(np.asarray(leaf).size for leaf in jax.tree.leaves(params))
+    assert sum(counts) == int(total.split()[-1].replace(",", "")) == expected == count_parameters(params)
+    last_width = {"cnn": 5, "mlp": 4}[name]
+    dense = next(line for line in reversed(rows) if re.match(r" *Dense_\d", line))
+    assert f"{last_width} x 7" in dense
+    assert dense.split()[-1] == str(last_width * 7 + 7)
+
+
+def test_unknown_model():
+    with pytest.raises(UserError, match=r"model='resnet' is unknown; choose one of mlp, cnn"):
+        create_model("resnet", {})

@@ -1,0 +1,129 @@
+"""Learning rate and optimizer against closed forms and Adam written out in NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fer_jax.optimizer import create_optimizer, learning_rate_schedule
+
+
+def rates(steps, **options):
+    schedule = learning_rate_schedule(**options)
+    with jax.numpy_dtype_promotion("standard"):
+        return np.array([schedule(jnp.asarray(step)) for step in steps])
+
+
+def by_hand_rate(step, *, peak, warmup_steps, total_steps):
+    if step < warmup_steps:
+        return peak * step / warmup_steps
+    share = min((step - warmup_steps) / (total_steps - warmup_steps), 1)
+    return peak * (1 + np.cos(np.pi * share)) / 2
+
+
+def test_schedule_landmarks():
+    found = rates([0, 5, 10, 60, 110, 500], peak=0.4, warmup_steps=10, total_steps=110)
+    np.testing.assert_allclose(found, [0, 0.2, 0.4, 0.2, 0, 0], atol=1e-7)
+
+
+def test_schedule_without_warmup():
+    found = rates([0, 50, 100, 101], peak=0.4, warmup_steps=0, total_steps=100)
+    np.testing.assert_allclose(found, [0.4, 0.2, 0, 0], atol=1e-7)
+
+
+@pytest.mark.parametrize("warmup_steps", [0, 1, 7, 19])
+def test_schedule_in_closed_form(warmup_steps):
+    options = {"peak": 3e-3, "warmup_steps": warmup_steps, "total_steps": 20}
+    expected = [by_hand_rate(step, **options) for step in range(22)]
+    np.testing.assert_allclose(rates(range(22), **options), expected, rtol=1e-5, atol=1e-9)
+
+
+def test_warmup_longer_than_the_run_peaks_at_the_last_step():
+    np.testing.assert_allclose(rates([0, 2, 4], peak=1.0, warmup_steps=50, total_steps=5), [0, 0.5, 1])
+
+
+@pytest.mark.parametrize("warmup_steps", [0, 3])
+def test_a_run_of_one_step_learns(warmup_steps):
+    assert rates([0], peak=1.0, warmup_steps=warmup_steps, total_steps=1) == [1]
+
+
+def parameters():
+    rng = np.random.default_rng(0)
+    shapes = {
+        "conv": {"kernel": (3, 3, 1, 2)},
+        "dense": {"kernel": (4, 3), "bias": (3,)},
+        "norm": {"scale": (3,)},
+    }
+    return {
+        layer: {name: rng.normal(size=shape).astype(np.float32) for name, shape in leaves.items()}
+        for layer, leaves in shapes.items()
+    }
+
+
+def some_gradients(step):
+    """Of very different lengths from step to step."""
+    rng = np.random.default_rng(100 + step)
+    return jax.tree.map(
+        lambda p: (10.0 ** (step % 3 - 1) * rng.normal(size=p.shape)).astype(np.float32), parameters()
+    )
+
+
+def trajectory(steps, schedule, **options):
+    """Parameters after each of ``steps`` updates."""
+    optimizer = create_optimizer(schedule, **options)
+    params = parameters()
+    state, after = optimizer.init(params), []
+    with jax.numpy_dtype_promotion("standard"):
+        for step in range(steps):
+            updates, state = optimizer.update(some_gradients(step), state, params)
+            params = jax.tree.map(np.add, params, updates)
+            after.append(params)
+    return after
+
+
+def by_hand_trajectory(steps, schedule, *, weight_decay, clip_norm):
+    """AdamW of the paper, in float64."""
+    params, structure = jax.tree.flatten(parameters())
+    params = [p.astype(float) for p in params]
+    first, second = [np.zeros_like(p) for p in params], [np.zeros_like(p) for p in params]
+    after = []
+    for step in range(steps):
+        gradients = [g.astype(float) for g in jax.tree.leaves(some_gradients(step))]
+        norm = np.sqrt(sum(np.sum(g**2) for g in gradients))
+        scale = min(1, clip_norm / norm) if clip_norm else 1
+        for i, gradient in enumerate(gradients):
+            first[i] = 0.9 * first[i] + 0.1 * scale * gradient
+            second[i] = 0.999 * second[i] + 0.001 * (scale * gradient) ** 2
+            unbiased = first[i] / (1 - 0.9 ** (step + 1)), second[i] / (1 - 0.999 ** (step + 1))
+            decay = weight_decay * params[i] if params[i].ndim > 1 else 0
+            params[i] = params[i] - schedule(step) * (unbiased[0] / (np.sqrt(unbiased[1]) + 1e-8) + decay)
+        after.append(structure.unflatten([p.copy() for p in params]))
+    return after
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.5])
+@pytest.mark.parametrize("clip_norm", [0.0, 1.0])
+def test_optimizer_is_adam_by_hand(weight_decay, clip_norm):
+    def schedule(step):
+        return 0.1 / (1 + step)
+
+    options = {"weight_decay": weight_decay, "clip_norm": clip_norm}
+    found, expected = trajectory(5, schedule, **options), by_hand_trajectory(5, schedule, **options)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, expected)
+
+
+def test_weight_decay_leaves_biases_and_scales_alone():
+    optimizer = create_optimizer(lambda step: 0.1, weight_decay=0.5)
+    params = parameters()
+    nothing = jax.tree.map(np.zeros_like, params)
+    with jax.numpy_dtype_promotion("standard"):
+        updates, _ = optimizer.update(nothing, optimizer.init(params), params)
+    for layer in ("conv", "dense"):
+        np.testing.assert_allclose(updates[layer]["kernel"], -0.1 * 0.5 * params[layer]["kernel"], rtol=1e-5)
+    assert np.all(updates["dense"]["bias"] == 0)
+    assert np.all(updates["norm"]["scale"] == 0)
+
+
+def test_clipping_leaves_short_gradients_alone():
+    found = trajectory(3, lambda step: 0.1, clip_norm=1e6)
+    jax.tree.map(np.testing.assert_array_equal, found, trajectory(3, lambda step: 0.1))

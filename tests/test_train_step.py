@@ -1,0 +1,306 @@
+"""The train step against gradients written out in NumPy; the loop around it."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import scipy.special
+import scipy.stats
+
+from fer_jax.preprocess import class_weights, fit_normalization
+from fer_jax.state import TrainState, create_state
+from fer_jax.train_step import (
+    Batch,
+    empty_totals,
+    epoch_order,
+    make_loop_step,
+    make_train_step,
+)
+
+KEY = jax.random.key(5)
+WEIGHTS = np.array([0.5, 1.0, 1.5, 2.0, 0.7, 0.0, 3.0], np.float32)
+
+
+class Small(nn.Module):
+    """BatchNorm and a dense layer on nine of the pixels."""
+
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        x = x[:, ::16, ::16].reshape(x.shape[0], -1)
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        return nn.Dense(7)(x)
+
+
+@functools.cache
+def data(count=12):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, 48, 48, 1), np.uint8)
+    return Batch(jnp.asarray(images), jnp.asarray(rng.integers(0, 7, count, np.int32)))
+
+
+def fresh_state(*, optimizer=None, dropout=0.0, ema=False):
+    """At step 0, scale and bias of BatchNorm away from 1 and 0."""
+    state = create_state(KEY, model=Small(dropout), optimizer=optimizer or optax.sgd(0.1), ema=ema)
+    bumped = jax.tree.map(lambda p: p + jnp.linspace(-0.3, 0.4, p.size).reshape(p.shape), state.params)
+    return state.replace(params=bumped)
+
+
+def step_of(*, optimizer=None, dropout=0.0, **options):
+    """A train step of the small network, not compiled."""
+    return make_train_step(
+        model=Small(dropout),
+        optimizer=optimizer or optax.sgd(0.1),
+        normalization=fit_normalization(np.asarray(data().images), kind="global"),
+        normalize_kind="global",
+        **options,
+    )
+
+
+def by_hand(params, *, smoothing, weights):
+    """Loss, logits, gradients and batch moments in float64, by the chain rule."""
+    images, labels = np.asarray(data().images, float), np.asarray(data().labels)
+    params = jax.tree.map(lambda p: np.asarray(p, float), params)
+    norm, dense = params["BatchNorm_0"], params["Dense_0"]
+    x = ((images - images.mean()) / images.std())[:, ::16, ::16].reshape(len(images), -1)
+    mean, var = x.mean(0), x.var(0)
+    standardized = (x - mean) / np.sqrt(var + 1e-5)
+    hidden = standardized * norm["scale"] + norm["bias"]
+    logits = hidden @ dense["kernel"] + dense["bias"]
+    targets = (1 - smoothing) * np.eye(7)[labels] + smoothing / 7
+    losses = -np.sum(targets * scipy.special.log_softmax(logits, -1), -1) * weights[labels]
+    to_logits = (scipy.special.softmax(logits, -1) - targets) * weights[labels][:, None] / len(labels)
+    to_hidden = to_logits @ dense["kernel"].T
+    gradients = {
+        "BatchNorm_0": {"scale": (to_hidden * standardized).sum(0), "bias": to_hidden.sum(0)},
+        "Dense_0": {"kernel": hidden.T @ to_logits, "bias": to_logits.sum(0)},
+    }
+    return losses.mean(), logits, gradients, (mean, var)
+
+
+def assert_trees_close(found, expected, **tolerance):
+    tolerance = tolerance or {"rtol": 1e-4, "atol": 1e-6}
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), found, expected)
+
+
+def assert_trees_equal(found, expected):
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_one_step_by_hand(smoothing, weights):
+    before = fresh_state()
+    step = jax.jit(step_of(label_smoothing=smoothing, class_weights=weights))
+    after, metrics = step(before, data(), KEY)
+    loss, logits, gradients, (mean, var) = by_hand(
+        before.params, smoothing=smoothing, weights=np.ones(7) if weights is None else weights
+    )
+    assert float(metrics["loss"]) == pytest.approx(loss, rel=1e-5)
+    assert int(metrics["correct"]) == np.sum(logits.argmax(-1) == np.asarray(data().labels))
+    norm = np.sqrt(sum(np.sum(g**2) for g in jax.tree.leaves(gradients)))
+    assert float(metrics["grad_norm"]) == pytest.approx(norm, rel=1e-4)
+    expected = jax.tree.map(lambda p, g: np.asarray(p) - 0.1 * g, before.params, gradients)
+    assert_trees_close(after.params, expected)
+    running = {"BatchNorm_0": {"mean": 0.1 * mean, "var": 0.9 + 0.1 * var}}
+    assert_trees_close(after.batch_stats, running)
+    assert int(after.step) == 1
+    assert after.ema == {}
+
+
+def test_metrics_have_the_documented_types():
+    _, metrics = jax.eval_shape(step_of(), fresh_state(), data(), KEY)
+    assert {name: (m.shape, str(m.dtype)) for name, m in metrics.items()} == {
+        "loss": ((), "float32"),
+        "grad_norm": ((), "float32"),
+        "correct": ((), "int32"),
+    }
+
+
+def test_optimizer_state_is_carried():
+    """Three steps of momentum, from the gradients by hand."""
+    optimizer = optax.sgd(0.1, momentum=0.9)
+    step, state = jax.jit(step_of(optimizer=optimizer)), fresh_state(optimizer=optimizer)
+    params = jax.tree.map(lambda p: np.asarray(p, float), state.params)
+    velocity = jax.tree.map(np.zeros_like, params)
+    for _ in range(3):
+        state, _ = step(state, data(), KEY)
+        gradients = by_hand(params, smoothing=0.0, weights=np.ones(7))[2]
+        velocity = jax.tree.map(lambda v, g: 0.9 * v + g, velocity, gradients)
+        params = jax.tree.map(lambda p, v: p - 0.1 * v, params, velocity)
+    assert int(state.step) == 3
+    assert_trees_close(state.params, params, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("decay", [0.25, 0.9])
+def test_averages_are_a_plain_loop(decay):
+    """The decay grows as (1 + t) / (10 + t) up to its limit; 0.25 is reached at t = 2."""
+    step, state = jax.jit(step_of(ema_decay=decay)), fresh_state(ema=True)
+    average = jax.tree.map(lambda leaf: np.asarray(leaf, float), state.ema)
+    for t in range(5):
+        state, _ = step(state, data(), KEY)
+        d = min(decay, (1 + t) / (10 + t))
+        new = {"params": state.params, "batch_stats": state.batch_stats}
+        average = jax.tree.map(lambda a, n, d=d: d * a + (1 - d) * np.asarray(n, float), average, new)
+    assert_trees_close(state.ema, average)
+    assert state.variables() is state.ema
+
+
+def test_averages_do_not_change_training():
+    with_averages, _ = jax.jit(step_of(ema_decay=0.9))(fresh_state(ema=True), data(), KEY)
+    without, _ = jax.jit(step_of())(fresh_state(), data(), KEY)
+    assert_trees_close(with_averages.params, without.params)
+    assert_trees_equal(without.variables()["params"], without.params)
+
+
+AUGMENTATION = {"brightness_range": 0.5}
+RANDOM = pytest.mark.parametrize("options", [{"dropout": 0.5}, {"augmentation": AUGMENTATION}])
+
+
+@RANDOM
+def test_draws_depend_on_key_and_step_alone(options):
+    step = jax.jit(step_of(**options))
+    state = fresh_state(dropout=options.get("dropout", 0.0))
+    losses = {
+        "first": step(state, data(), KEY)[1]["loss"],
+        "again": step(state, data(), jax.random.key(5))[1]["loss"],
+        "another step": step(state.replace(step=jnp.asarray(1, jnp.int32)), data(), KEY)[1]["loss"],
+        "another key": step(state, data(), jax.random.key(6))[1]["loss"],
+    }
+    losses = {name: float(loss) for name, loss in losses.items()}
+    assert losses["first"] == losses["again"]
+    assert len(set(losses.values())) == 3
+
+
+def test_without_dropout_and_augmentation_nothing_is_drawn():
+    step = jax.jit(step_of())
+    first, other = (step(fresh_state(), data(), jax.random.key(seed))[0] for seed in (1, 2))
+    assert_trees_equal(first.params, other.params)
+
+
+def row(number):
+    return jnp.asarray(number, jnp.int32)
+
+
+def test_loop_step_traces_once_and_adds_up():
+    traces = 0
+    train_step = step_of(dropout=0.5)
+
+    def counted(*args):
+        nonlocal traces
+        traces += 1
+        return train_step(*args)
+
+    order = jnp.asarray(np.random.default_rng(1).permutation(12).reshape(3, 4), jnp.int32)
+    loop_step, alone = make_loop_step(counted), jax.jit(train_step)
+    state, totals, expected_state = fresh_state(), empty_totals(), fresh_state()
+    loss = correct = 0
+    for number in [0, 1, 2, 1]:
+        state, totals = loop_step(state, totals, data(), order, row(number), KEY)
+        rows = np.asarray(order[number])
+        expected_state, metrics = alone(expected_state, Batch(*(leaf[rows] for leaf in data())), KEY)
+        loss += 4 * float(metrics["loss"])
+        correct += int(metrics["correct"])
+    assert traces == 1
+    assert float(totals.loss) == pytest.approx(loss, rel=1e-5)
+    assert (int(totals.correct), int(totals.examples), int(totals.bad_step)) == (correct, 16, -1)
+    assert [leaf.dtype for leaf in totals] == [leaf.dtype for leaf in empty_totals()]
+    assert_trees_close(state.params, expected_state.params)
+    assert int(state.step) == 4
+
+
+def test_old_totals_stay_readable():
+    """The loop looks at them while later steps run."""
+    order = jnp.arange(12, dtype=jnp.int32).reshape(3, 4)
+    loop_step, state, seen = make_loop_step(step_of()), fresh_state(), [empty_totals()]
+    for number in range(3):
+        state, totals = loop_step(state, seen[-1], data(), order, row(number), KEY)
+        seen.append(totals)
+    assert [int(totals.examples) for totals in seen] == [0, 4, 8, 12]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("metric", ["loss", "grad_norm"])
+def test_first_bad_step_is_recorded(metric, bad):
+    """A step that counts, whose metric is not finite at steps 12 and 14."""
+
+    def fake_step(state, batch, key):
+        is_bad = (state.step == 12) | (state.step == 14)
+        metrics = {"loss": jnp.float32(1), "grad_norm": jnp.float32(1), "correct": jnp.int32(0)}
+        metrics[metric] = jnp.where(is_bad, jnp.float32(bad), metrics[metric])
+        return state.replace(step=state.step + 1), metrics
+
+    state, totals = TrainState(row(10), {}, {}, (), {}), empty_totals()
+    order, loop_step, recorded = jnp.zeros((1, 4), jnp.int32), make_loop_step(fake_step), []
+    for _ in range(6):
+        state, totals = loop_step(state, totals, data(), order, row(0), KEY)
+        recorded.append(int(totals.bad_step))
+    assert recorded == [-1, -1, 12, 12, 12, 12]
+
+
+def test_overflow_in_training_is_a_bad_step():
+    optimizer = optax.sgd(1e38)
+    loop_step, state = make_loop_step(step_of(optimizer=optimizer)), fresh_state(optimizer=optimizer)
+    totals, order = empty_totals(), jnp.arange(12, dtype=jnp.int32).reshape(1, 12)
+    recorded = []
+    for _ in range(3):
+        state, totals = loop_step(state, totals, data(), order, row(0), KEY)
+        recorded.append(int(totals.bad_step))
+    assert recorded == [-1, 1, 1]
+
+
+def test_epoch_takes_each_example_at_most_once():
+    order = epoch_order(KEY, jnp.zeros(50, jnp.int32), epoch=1, batch_size=8)
+    assert order.shape == (6, 8)
+    assert order.dtype == jnp.int32
+    assert len(set(np.asarray(order).ravel())) == 48
+    assert 0 <= int(order.min()) <= int(order.max()) < 50
+
+
+def test_epoch_of_one_batch_takes_all():
+    order = epoch_order(KEY, jnp.zeros(9, jnp.int32), epoch=1, batch_size=9)
+    assert sorted(np.asarray(order)[0]) == list(range(9))
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+def test_epoch_order_depends_on_key_and_epoch(weights):
+    def order(seed, epoch):
+        labels = jnp.arange(50, dtype=jnp.int32) % 7
+        key = jax.random.key(seed)
+        return np.asarray(epoch_order(key, labels, epoch=epoch, batch_size=10, sampling_weights=weights))
+
+    assert np.array_equal(order(0, 1), order(0, 1))
+    assert not np.array_equal(order(0, 1), order(0, 2))
+    assert not np.array_equal(order(0, 1), order(1, 1))
+
+
+def test_remainder_of_an_epoch_varies():
+    """Every example is reached, though ten batches of four leave three out each time."""
+    orders = [epoch_order(KEY, jnp.zeros(43, jnp.int32), epoch=e, batch_size=4) for e in range(1, 9)]
+    assert set(np.concatenate(orders).ravel()) == set(range(43))
+
+
+def test_sampling_balances_the_classes():
+    rng = np.random.default_rng(0)
+    labels = rng.choice(7, 7000, p=[0.3, 0.02, 0.1, 0.28, 0.1, 0.1, 0.1]).astype(np.int32)
+    order = epoch_order(
+        KEY, jnp.asarray(labels), epoch=1, batch_size=100, sampling_weights=class_weights(labels)
+    )
+    drawn = np.asarray(order).ravel()
+    assert scipy.stats.chisquare(np.bincount(labels[drawn], minlength=7)).pvalue > 1e-3
+    of_class = np.bincount(drawn, minlength=7000)[labels == 1]  # evenly within a class too
+    assert scipy.stats.chisquare(of_class).pvalue > 1e-3
+
+
+def test_sampling_never_draws_weight_zero():
+    labels = np.arange(700, dtype=np.int32) % 7
+    order = epoch_order(KEY, jnp.asarray(labels), epoch=1, batch_size=100, sampling_weights=WEIGHTS)
+    share = np.bincount(labels[np.asarray(order).ravel()], minlength=7) / 700
+    assert share[5] == 0
+    np.testing.assert_allclose(share, WEIGHTS / WEIGHTS.sum(), atol=0.06)
