@@ -10,7 +10,7 @@ import pandas as pd
 
 from fer_jax import checkpoint, evaluate, plots, workdir
 from fer_jax.data import load_dataset
-from fer_jax.data.faces import Faces
+from fer_jax.data.faces import Faces, Splits
 from fer_jax.data.split import rows_shared
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
@@ -37,12 +37,7 @@ def evaluate_run(where: Path, given: Mapping[str, Any], overrides: list[str]) ->
         raise UserError(
             f"{config['dataset']}: gives no labelled {config['split']} faces; choose another split"
         )
-    result = score(weights, config, faces, config["split"], views=config["views"])
-    report(result, where, epoch=row["epoch"])
-    apart = ~rows_shared(faces.images, splits.train.images)
-    if 0 < apart.sum() < len(faces):
-        rest = score(weights, config, faces.take(apart), config["split"], views=config["views"])
-        print(f"without the {np.sum(~apart)} faces that also occur in training: {rest['accuracy']:.2%}")
+    score_and_report(weights, config, splits, where, epoch=row["epoch"])
 
 
 def load_weights(
@@ -57,6 +52,19 @@ def load_weights(
     config = merge_for_evaluation(record.config, given, overrides, str(where))
     print(f"weights: {where}, epoch {row['epoch']}, trained on {record.config['dataset']}")
     return weights, config, row
+
+
+def score_and_report(
+    weights: checkpoint.Weights, config: Mapping[str, Any], splits: Splits, where: Path, *, epoch: int
+) -> None:
+    """Scores the split ``config["split"]``, reports it, and tells the accuracy on faces not trained on."""
+    split, views = config["split"], config["views"]
+    faces = getattr(splits, split)
+    report(score(weights, config, faces, split, views=views), where, epoch=epoch)
+    apart = ~rows_shared(faces.images, splits.train.images)
+    if 0 < apart.sum() < len(faces):
+        rest = score(weights, config, faces.take(apart), split, views=views)
+        print(f"without the {np.sum(~apart)} faces that also occur in training: {rest['accuracy']:.2%}")
 
 
 def score(

@@ -65,8 +65,8 @@ def train(config: ConfigDict, where: Path) -> None:
         rows = _train(config, where, rows, splits, checkpoint.Record(plain_config, rows, list(LABELS), data))
     _print_table(rows, where)
     weights, best, row = checkpoint.load_best(where)
-    result = run_evaluate.score(weights, best.config, splits.validation, "validation", views=config.views)
-    run_evaluate.report(result, where, epoch=row["epoch"])
+    scored = best.config | {"split": "validation", "views": config.views}
+    run_evaluate.score_and_report(weights, scored, splits, where, epoch=row["epoch"])
 
 
 def _saved_record(where: Path) -> checkpoint.Record | None:

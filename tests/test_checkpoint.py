@@ -1,13 +1,10 @@
 """What is saved comes back, the right ones stay, and a resumed run is the same run."""
 
-import json
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import mlp
 from fer_jax import checkpoint, evaluate, plots, run_train
 from fer_jax.checkpoint import Record
 from fer_jax.errors import UserError
@@ -17,6 +14,7 @@ from fer_jax.optimizer import create_optimizer
 from fer_jax.preprocess import Normalization
 from fer_jax.state import create_state
 from fer_jax.train import best_row, is_finished
+from tiny_run import read_rows, tiny_config
 
 SIZES = {"hidden": [4], "dropout": 0.0}
 CONFIG = {"model": "mlp", "mlp": SIZES, "normalize": "pixelwise"}
@@ -113,15 +111,7 @@ def no_plots(monkeypatch):
 
 
 def tiny(**changes):
-    config = mlp.get_config()
-    sizes = {"num_train": 70, "num_validation": 21, "num_test": 7}
-    config.update({"synthetic": sizes, "batch_size": 16, "epochs": 3, "mlp": {"hidden": (8,)}})
-    config.update(changes)
-    return config
-
-
-def read_rows(where):
-    return [json.loads(line) for line in (where / "metrics.jsonl").read_text().splitlines()]
+    return tiny_config(**({"epochs": 3} | changes))
 
 
 def latest_state(where, config):

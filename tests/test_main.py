@@ -20,16 +20,9 @@ from fer_jax.data.read_csv import write_homework_csv
 from fer_jax.data.synthetic import draw_faces, synthetic_splits
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
+from tiny_run import TINY, read_rows, tiny_config
 
 ROOT = Path(__file__).parents[1]
-TINY = {
-    "synthetic.num_train": 70,
-    "synthetic.num_validation": 21,
-    "synthetic.num_test": 14,
-    "mlp.hidden": (8,),
-    "batch_size": 16,
-    "epochs": 2,
-}
 RUN = Path("runs/mlp-synthetic")
 ROW = [
     "epoch",
@@ -57,16 +50,6 @@ def main(folder, *args, expect=0):
 def train(folder, *args, expect=0):
     tiny = [f"--config.{name}={value}" for name, value in TINY.items()]
     return main(folder, *tiny, *args, expect=expect)
-
-
-def tiny_config(**changes):
-    config = mlp.get_config()
-    config.update_from_flattened_dict(TINY | changes)
-    return config
-
-
-def read_rows(where):
-    return [json.loads(line) for line in (where / "metrics.jsonl").read_text().splitlines()]
 
 
 def contents(folder):
