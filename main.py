@@ -15,7 +15,7 @@ from ml_collections import config_flags
 from fer_jax import workdir
 from fer_jax.errors import UserError
 from fer_jax.parse_flags import parse_flags
-from fer_jax.platform import configure_xla
+from fer_jax.platform import configure_process
 
 # No default here: ml_collections would load it, and stumble over a misspelt field, before flags are parsed.
 CONFIG = config_flags.DEFINE_config_file(
@@ -33,7 +33,7 @@ def main(argv: list[str]) -> None:
         raise UserError(f"{argv[1]!r} is no flag; settings are given as --config.FIELD=VALUE")
     # Orbax tells every step of a save at level INFO.
     logging.set_verbosity(logging.WARNING)
-    configure_xla()
+    configure_process()
     # After the flags: JAX is slow to import, and --help and misspelt flags should not wait for it.
     from fer_jax import run_evaluate, run_predict, run_train
 
