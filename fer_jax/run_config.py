@@ -20,6 +20,7 @@ _CHOICES = {
     "normalize": NORMALIZATIONS,
     "balance": BALANCES,
     "augmentation.fill_mode": FILL_MODES,
+    "cnn.dtype": ("float32", "bfloat16"),
     "views": VIEWS,
     "split": SPLITS,
 }

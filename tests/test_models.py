@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -14,7 +15,7 @@ from fer_jax.errors import UserError
 from fer_jax.models import count_parameters, create_model, init_variables, layers, parameter_table
 
 TINY = {
-    "cnn": {"widths": (3, 5), "blocks": (1, 2), "dropout": 0.5},
+    "cnn": {"widths": (3, 5), "blocks": (1, 2), "dropout": 0.5, "dtype": "float32"},
     "mlp": {"hidden": (6, 4), "dropout": 0.5},
 }
 NETWORKS = pytest.mark.parametrize("name", list(TINY))
@@ -30,6 +31,24 @@ def test_max_pool_values_and_gradients():
     flax, flax_pullback = jax.vjp(lambda x: nn.max_pool(x, (2, 2), (2, 2)), x)
     assert np.array_equal(ours, flax)
     assert np.array_equal(our_pullback(weights)[0], flax_pullback(weights)[0])
+
+
+def test_bfloat16_computes_about_the_same():
+    names = {"widths": (8, 8), "blocks": (1, 1), "dropout": 0.0}
+    x = normal(5, 16, 48, 48, 1)
+    exact = create_model("cnn", names | {"dtype": "float32"})
+    model = create_model("cnn", names | {"dtype": "bfloat16"})
+    variables = init_variables(exact, jax.random.key(0))
+
+    @partial(jax.jit, static_argnums=0)
+    def apply(model):
+        return model.apply(variables, x, train=True, mutable=["batch_stats"])
+
+    (coarse, stats), (fine, _) = apply(model), apply(exact)
+    assert coarse.dtype == jnp.float32
+    assert {leaf.dtype for leaf in jax.tree.leaves(stats)} == {jnp.dtype("float32")}
+    assert not np.array_equal(coarse, fine)
+    np.testing.assert_allclose(coarse, fine, atol=0.05 * np.abs(fine).max())
 
 
 def batch_norms(*, train):

@@ -32,7 +32,8 @@ def create_model(name: str, options: Mapping[str, Any]) -> nn.Module:
 
 def init_variables(model: nn.Module, key: jax.Array) -> dict[str, Any]:
     """Fresh ``params`` and ``batch_stats`` (empty where the network has no BatchNorm), float32."""
-    variables = model.init(key, jnp.zeros((1, SIDE, SIDE, 1)), train=False)
+    # Compiled, since only then is the forward pass left out that finds the shapes.
+    variables = jax.jit(model.init, static_argnames="train")(key, jnp.zeros((1, SIDE, SIDE, 1)), train=False)
     return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
 
 

@@ -1,12 +1,13 @@
 """The CNN: a small residual network shaped for accuracy per minute, on a CPU too."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fer_jax.models.layers import BatchNorm, max_pool_2x2
+from fer_jax.models.layers import BatchNorm, conv, max_pool_2x2
 
 
 class CNN(nn.Module):
@@ -21,23 +22,25 @@ class CNN(nn.Module):
       blocks: residual blocks of each stage.
       dropout: before the last layer.
       num_classes: logits.
+      dtype: of the convolutions; parameters, statistics and logits are float32.
     """
 
     widths: Sequence[int]
     blocks: Sequence[int]
     dropout: float
     num_classes: int
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        x = _convolution(self.widths[0], 3, strides=2)(x)
+        x = conv(self.widths[0], 3, strides=2, dtype=self.dtype)(x)
         x = nn.relu(BatchNorm(use_running_average=not train)(x))
         for stage, (features, count) in enumerate(zip(self.widths, self.blocks, strict=True)):
             if stage > 0:
                 x = max_pool_2x2(x)
             for _ in range(count):
-                x = ResidualBlock(features)(x, train=train)
-        x = jnp.mean(x, (1, 2))
+                x = ResidualBlock(features, self.dtype)(x, train=train)
+        x = jnp.mean(x.astype(jnp.float32), (1, 2))
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return nn.Dense(self.num_classes)(x)
 
@@ -46,24 +49,14 @@ class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions and a shortcut (He et al., 2016), projected where the width changes."""
 
     features: int
+    dtype: Any
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        y = _convolution(self.features, 3)(x)
+        y = conv(self.features, 3, dtype=self.dtype)(x)
         y = nn.relu(BatchNorm(use_running_average=not train)(y))
-        y = _convolution(self.features, 3)(y)
+        y = conv(self.features, 3, dtype=self.dtype)(y)
         y = BatchNorm(use_running_average=not train)(y)
         if x.shape[-1] != self.features:
-            x = BatchNorm(use_running_average=not train)(_convolution(self.features, 1)(x))
+            x = BatchNorm(use_running_average=not train)(conv(self.features, 1, dtype=self.dtype)(x))
         return nn.relu(x + y)
-
-
-def _convolution(features: int, size: int, *, strides: int = 1) -> nn.Conv:
-    """Without bias: the BatchNorm behind it has one."""
-    return nn.Conv(
-        features,
-        (size, size),
-        strides=(strides, strides),
-        use_bias=False,
-        kernel_init=nn.initializers.he_normal(),
-    )

@@ -1,8 +1,25 @@
 """Layers written so that XLA runs them well on a CPU too; the same results as Flax's own."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
+
+def conv(features: int, size: int, *, strides: int = 1, dtype: Any = jnp.float32) -> nn.Conv:
+    """``SAME`` convolution by a square kernel, without bias: the BatchNorm behind it has one.
+
+    ``dtype`` is that of the computation and the output; the kernel is kept in float32.
+    """
+    return nn.Conv(
+        features,
+        (size, size),
+        strides=(strides, strides),
+        use_bias=False,
+        dtype=dtype,
+        kernel_init=nn.initializers.he_normal(),
+    )
 
 
 def max_pool_2x2(x: jax.Array) -> jax.Array:
@@ -20,7 +37,8 @@ class BatchNorm(nn.Module):
 
     Statistics in one pass over the input, then one multiplication and one addition in the second,
     where ``nn.BatchNorm`` subtracts, multiplies and adds: activations are memory-bound on a CPU.
-    Variables have the names and shapes of ``nn.BatchNorm``.
+    Computed in float32, returned in the input's dtype. Variables have the names and shapes of
+    ``nn.BatchNorm``.
     """
 
     use_running_average: bool
@@ -29,7 +47,8 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        features = (x.shape[-1],)
+        features, dtype = (x.shape[-1],), x.dtype
+        x = x.astype(jnp.float32)
         scale = self.param("scale", nn.initializers.ones, features)
         bias = self.param("bias", nn.initializers.zeros, features)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, features)
@@ -47,4 +66,4 @@ class BatchNorm(nn.Module):
         factor = scale * jax.lax.rsqrt(var + self.epsilon)
         offset = bias - mean * factor
         per_feature = (1,) * (x.ndim - 1) + features
-        return x * factor.reshape(per_feature) + offset.reshape(per_feature)
+        return (x * factor.reshape(per_feature) + offset.reshape(per_feature)).astype(dtype)
