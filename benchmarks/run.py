@@ -46,6 +46,8 @@ def main() -> None:
                 print("read_csv: skipped; give the file to read as --csv=fer2013.csv")
                 continue
             chosen = [stack for stack in stacks if options.stacks is None or stack in options.stacks]
+            if benchmark == "augment_share" and len(chosen) < 2:
+                continue
             figures, unit = measure(benchmark, network, chosen, options.pairs, options.seconds)
             results += summarize(benchmark, network, figures, unit)
             # After each, so that a long run that is stopped has left what it had.

@@ -91,6 +91,8 @@ def make_train_step(
         if augmentation is not None:
             images = augment(augment_key, images, **augmentation)
         images = normalize(images, normalization, kind=normalize_kind)
+        # Else XLA fuses the warp into each use of the images and computes it again there.
+        images = jax.lax.optimization_barrier(images)
         (loss, (logits, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(
             state.params, state.batch_stats, images, batch.labels, dropout_key
         )

@@ -55,7 +55,7 @@ def prepare(benchmark: str, network: str, stack: str) -> Work:
         model = create_model("cnn", config.cnn.to_dict() | {"dtype": dtype})
     if benchmark == "evaluate":
         return _evaluate(model, images, labels)
-    return _train(model, config, images, labels, augmented=benchmark == "augment_share")
+    return _train(model, config, images, labels, augmented=stack == "fer_jax-augmented")
 
 
 def _train(model, config, images, labels, *, augmented: bool) -> Work:

@@ -1,0 +1,47 @@
+"""The benchmarks' own arithmetic, and one of them from end to end; the peers are not installed here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import run as benchmarks
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_ratios_are_of_the_same_round():
+    """Our best is the stack with the best median; a rate and a time count in opposite directions."""
+    figures = {"fer_jax": [90, 100, 110], "fer_jax-bfloat16": [1, 2, 300], "torch-float32": [45, 100, 22]}
+    ours, _, theirs = benchmarks.summarize("train_step", "cnn", figures, "images/s")
+    assert "ratio" not in ours
+    assert (ours["min"], ours["median"], ours["max"], ours["pairs"]) == (90, 100, 110, 3)
+    assert (theirs["ratio"], theirs["ratio_min"], theirs["ratio_max"]) == (2, 1, 5)
+    _, slower = benchmarks.summarize("start_up", "cnn", {"fer_jax": [2], "keras-jax": [8]}, "s")
+    assert slower["ratio"] == 4
+
+
+def test_share_of_the_step():
+    """A step that takes 1 ms alone and 1.25 ms with augmentation spends a fifth on it."""
+    figures = {"fer_jax": [1000.0], "fer_jax-augmented": [800.0]}
+    (row,) = benchmarks.summarize("augment_share", "cnn", figures, "images/s")
+    assert row["median"] == pytest.approx(20)
+
+
+def test_run(tmp_path):
+    command = [sys.executable, ROOT / "benchmarks" / "run.py", "--only=augment", "--stacks=fer_jax"]
+    command += ["--pairs=2", "--seconds=0.01", f"--output={tmp_path}"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads((tmp_path / "results.json").read_text())
+    assert (row["benchmark"], row["stack"], row["unit"], row["pairs"]) == (
+        "augment",
+        "fer_jax",
+        "images/s",
+        2,
+    )
+    assert 0 < row["min"] <= row["median"] <= row["max"]
+    assert (tmp_path / "results.png").stat().st_size > 0
+    assert "ours / theirs" in done.stdout
