@@ -7,6 +7,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+_BAR = "{desc} {percentage:3.0f}%|{bar}|"
+
 
 class EpochProgress:
     """Shows the steps of one epoch, and a line when it ends.
@@ -18,9 +20,8 @@ class EpochProgress:
         self._title = f"epoch {epoch:>{len(str(epochs))}}/{epochs}"
         self._steps, self._batch_size, self._epochs_left = steps, batch_size, epochs_left
         self._started = self._spoke = time.monotonic()
-        bar = "{desc} {percentage:3.0f}%|{bar}| {postfix}"
         self._bar = (
-            tqdm(total=steps, desc=self._title, bar_format=bar, leave=False) if sys.stderr.isatty() else None
+            tqdm(total=steps, desc=self._title, bar_format=_BAR, leave=False) if sys.stderr.isatty() else None
         )
 
     def update(self, done: int, read_totals: Callable[[], Any]) -> None:
@@ -33,7 +34,9 @@ class EpochProgress:
         text = self._describe(done, now, read_totals())
         if self._bar is not None:
             self._bar.n = done
-            self._bar.set_postfix_str(text)
+            # tqdm's own postfix begins with a comma.
+            self._bar.bar_format = f"{_BAR} {text}"
+            self._bar.refresh()
         else:
             print(f"{self._title} {done:>4}/{self._steps}  {text}", flush=True)
 
