@@ -7,7 +7,6 @@ configure_process()
 import flax.linen as nn  # noqa: E402
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
 
 from configs import cnn  # noqa: E402
 from fer_jax import evaluate  # noqa: E402
@@ -107,4 +106,4 @@ def _evaluate(model, images, labels) -> Work:
                 eval_step, state.variables(), normalization, images, labels, batch_size=BATCH_SIZE
             )
 
-    return Work(run, len(np.asarray(images)))
+    return Work(run, len(images))
