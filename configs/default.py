@@ -48,11 +48,16 @@ def get_config() -> ConfigDict:
     # Training.
     config.batch_size = 128
     config.epochs = 24
+    config.optimizer = "adam"  # 'adam' or 'sgd' (with Nesterov's momentum)
     config.learning_rate = 3e-3  # the peak: linear warm-up, then cosine decay to 0
     config.warmup_epochs = 2.0
-    config.weight_decay = 0.05  # decoupled, on kernels only
+    config.momentum = 0.9  # of 'sgd'
+    config.weight_decay = (
+        0.05  # on kernels only; decoupled for 'adam', in the gradient for 'sgd' (there 5e-4)
+    )
     config.clip_norm = 0.0  # largest global norm of the gradient; 0 for no limit
     config.label_smoothing = 0.1
+    config.mixup_alpha = 0.0  # blends pairs of faces by shares from Beta(alpha, alpha); 0 for none
     config.ema_decay = 0.998  # of the averaged weights that are evaluated and saved; 0 for none
     config.patience = 0  # stop after so many epochs without a better validation accuracy; 0 for never
     config.seed = 0  # of initial weights, order, augmentation, dropout, drawn splits and drawn faces

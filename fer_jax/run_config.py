@@ -6,6 +6,7 @@ from typing import Any
 from fer_jax.augment import FILL_MODES
 from fer_jax.errors import UserError
 from fer_jax.models import MODELS
+from fer_jax.optimizer import OPTIMIZERS
 from fer_jax.preprocess import BALANCES, NORMALIZATIONS
 from fer_jax.views import VIEWS
 
@@ -17,6 +18,7 @@ SPLITS = ("validation", "test")
 
 _CHOICES = {
     "model": tuple(MODELS),
+    "optimizer": OPTIMIZERS,
     "normalize": NORMALIZATIONS,
     "balance": BALANCES,
     "augmentation.fill_mode": FILL_MODES,
@@ -30,6 +32,7 @@ _BELOW_ONE = (
     "validation_fraction",
     "label_smoothing",
     "ema_decay",
+    "momentum",
     "cnn.dropout",
     "mlp.dropout",
     "augmentation.zoom_range",
@@ -39,6 +42,7 @@ _NOT_NEGATIVE = (
     "warmup_epochs",
     "weight_decay",
     "clip_norm",
+    "mixup_alpha",
     "patience",
     "seed",
     "synthetic.num_test",

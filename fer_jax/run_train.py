@@ -98,7 +98,13 @@ def _train(
     normalization = fit_normalization(splits.train.images, kind=config.normalize)
     batch_size = min(config.batch_size, len(splits.train))
     schedule = make_schedule(config, len(splits.train))
-    optimizer = create_optimizer(schedule, weight_decay=config.weight_decay, clip_norm=config.clip_norm)
+    optimizer = create_optimizer(
+        schedule,
+        name=config.optimizer,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        clip_norm=config.clip_norm,
+    )
     weights = class_weights(splits.train.labels)
     init_key, run_key = jax.random.split(jax.random.key(config.seed))
     state = create_state(init_key, model=model, optimizer=optimizer, ema=config.ema_decay > 0)
@@ -114,6 +120,7 @@ def _train(
         augmentation=config.augmentation.to_dict() if config.augment else None,
         class_weights=weights if config.balance == "weights" else None,
         label_smoothing=config.label_smoothing,
+        mixup_alpha=config.mixup_alpha,
         ema_decay=config.ema_decay,
     )
     forward = evaluate.make_forward(model=model, normalize_kind=config.normalize)

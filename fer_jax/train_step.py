@@ -11,6 +11,7 @@ import optax
 
 from fer_jax.augment import augment
 from fer_jax.labels import NUM_CLASSES
+from fer_jax.mixing import mixup
 from fer_jax.preprocess import Normalization, normalize
 from fer_jax.state import TrainState
 
@@ -53,6 +54,7 @@ def make_train_step(
     augmentation: Mapping[str, Any] | None = None,
     class_weights: np.ndarray | None = None,
     label_smoothing: float = 0.0,
+    mixup_alpha: float = 0.0,
     ema_decay: float = 0.0,
 ) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, dict[str, jax.Array]]]:
     """A pure ``(state, batch, key) -> (state, metrics)``; ``key`` is the run's, folded with the step.
@@ -63,8 +65,10 @@ def make_train_step(
       normalization: statistics of the training set.
       normalize_kind: see ``preprocess.normalize``.
       augmentation: arguments of ``augment.augment``; None for none.
-      class_weights: float32 (7,), multiplies the loss of an example by its class; None for 1.
+      class_weights: float32 (7,), multiplies the loss of an example by its class (of a blended one by
+        their mean); None for 1.
       label_smoothing: share of the target spread evenly over the classes (Szegedy et al., 2016).
+      mixup_alpha: see ``mixing.mixup``; 0 for none.
       ema_decay: of the moving averages; 0 if the state keeps none.
 
     Returns:
@@ -73,7 +77,7 @@ def make_train_step(
     """
     weights = jnp.asarray(np.ones(NUM_CLASSES) if class_weights is None else class_weights, jnp.float32)
 
-    def loss_of(params, batch_stats, images, labels, dropout_key):
+    def loss_of(params, batch_stats, images, targets, dropout_key):
         logits, changed = model.apply(
             {"params": params, "batch_stats": batch_stats},
             images,
@@ -81,20 +85,21 @@ def make_train_step(
             rngs={"dropout": dropout_key},
             mutable=["batch_stats"],
         )
-        targets = optax.smooth_labels(jax.nn.one_hot(labels, NUM_CLASSES), label_smoothing)
-        losses = optax.softmax_cross_entropy(logits, targets) * weights[labels]
-        return jnp.mean(losses), (logits, changed.get("batch_stats", {}))
+        losses = optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, label_smoothing))
+        return jnp.mean(losses * (targets @ weights)), (logits, changed.get("batch_stats", {}))
 
     def train_step(state: TrainState, batch: Batch, key: jax.Array):
         augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
-        images = batch.images
+        images, targets = batch.images, jax.nn.one_hot(batch.labels, NUM_CLASSES)
         if augmentation is not None:
             images = augment(augment_key, images, **augmentation)
+        if mixup_alpha:
+            images, targets = mixup(jax.random.fold_in(augment_key, 1), images, targets, alpha=mixup_alpha)
         images = normalize(images, normalization, kind=normalize_kind)
         # Else XLA fuses the warp into each use of the images and computes it again there.
         images = jax.lax.optimization_barrier(images)
         (loss, (logits, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(
-            state.params, state.batch_stats, images, batch.labels, dropout_key
+            state.params, state.batch_stats, images, targets, dropout_key
         )
         # optax mixes its float32 moments with weakly typed Python scalars.
         with jax.numpy_dtype_promotion("standard"):

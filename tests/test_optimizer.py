@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fer_jax.errors import UserError
 from fer_jax.optimizer import create_optimizer, learning_rate_schedule
 
 
@@ -127,3 +128,34 @@ def test_weight_decay_leaves_biases_and_scales_alone():
 def test_clipping_leaves_short_gradients_alone():
     found = trajectory(3, lambda step: 0.1, clip_norm=1e6)
     jax.tree.map(np.testing.assert_array_equal, found, trajectory(3, lambda step: 0.1))
+
+
+def sgd_by_hand(steps, schedule, *, momentum, weight_decay):
+    """Nesterov's momentum in the form of Sutskever et al. that PyTorch documents, in float64."""
+    params, structure = jax.tree.flatten(parameters())
+    params = [p.astype(float) for p in params]
+    velocity = [np.zeros_like(p) for p in params]
+    for step in range(steps):
+        for i, gradient in enumerate(jax.tree.leaves(some_gradients(step))):
+            decay = weight_decay * params[i] if params[i].ndim > 1 else 0
+            gradient = gradient.astype(float) + decay
+            velocity[i] = momentum * velocity[i] + gradient
+            params[i] = params[i] - schedule(step) * (gradient + momentum * velocity[i])
+    return structure.unflatten(params)
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.05])
+@pytest.mark.parametrize("momentum", [0.0, 0.8])
+def test_sgd_by_hand(weight_decay, momentum):
+    def schedule(step):
+        return 0.1 / (1 + step)
+
+    options = {"momentum": momentum, "weight_decay": weight_decay}
+    found = trajectory(5, schedule, name="sgd", **options)[-1]
+    expected = sgd_by_hand(5, schedule, **options)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, expected)
+
+
+def test_unknown_optimizer_is_named():
+    with pytest.raises(UserError, match="optimizer='rmsprop' is unknown; choose one of adam, sgd"):
+        create_optimizer(lambda step: 0.1, name="rmsprop")

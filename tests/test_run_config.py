@@ -96,6 +96,9 @@ def test_our_own_configs_are_good(module):
         ("mlp.hidden", [8, 0]),
         ("mlp.hidden", ["a"]),
         ("cnn.widths", [32]),
+        ("optimizer", "rmsprop"),
+        ("momentum", 1.0),
+        ("mixup_alpha", -0.1),
     ],
 )
 def test_bad_values_are_named(name, value):

@@ -159,8 +159,32 @@ def test_averages_do_not_change_training():
     assert_trees_equal(without.variables()["params"], without.params)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_loss_of_blended_faces_by_hand(monkeypatch, smoothing):
+    """Each face fully replaced by the next one, at a known share of the target."""
+
+    def next_one(key, images, targets, *, alpha):
+        return jnp.roll(images, 1, 0).astype(jnp.float32), 0.75 * targets + 0.25 * jnp.roll(targets, 1, 0)
+
+    monkeypatch.setattr("fer_jax.train_step.mixup", next_one)
+    before = fresh_state()
+    step = jax.jit(step_of(label_smoothing=smoothing, class_weights=WEIGHTS, mixup_alpha=0.4))
+    _, metrics = step(before, data(), KEY)
+    logits = np.roll(by_hand(before.params, smoothing=0.0, weights=np.ones(7))[1], 1, 0)
+    labels = np.asarray(data().labels)
+    one_hot = np.eye(7)[labels]
+    soft = 0.75 * one_hot + 0.25 * np.roll(one_hot, 1, 0)
+    weights = 0.75 * WEIGHTS[labels] + 0.25 * WEIGHTS[np.roll(labels, 1)]
+    smoothed = (1 - smoothing) * soft + smoothing / 7
+    losses = -np.sum(smoothed * scipy.special.log_softmax(logits, -1), -1) * weights
+    assert float(metrics["loss"]) == pytest.approx(losses.mean(), rel=1e-5)
+    assert int(metrics["correct"]) == np.sum(logits.argmax(-1) == labels)
+
+
 AUGMENTATION = {"brightness_range": 0.5}
-RANDOM = pytest.mark.parametrize("options", [{"dropout": 0.5}, {"augmentation": AUGMENTATION}])
+RANDOM = pytest.mark.parametrize(
+    "options", [{"dropout": 0.5}, {"augmentation": AUGMENTATION}, {"mixup_alpha": 0.4}]
+)
 
 
 @RANDOM

@@ -1,0 +1,69 @@
+"""Mixup: every result is a blend of two, with the shares that Beta gives."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from fer_jax.mixing import mixup
+
+KEY = jax.random.key(2)
+COUNT = 4000
+
+
+def mixed(alpha, count=COUNT, key=KEY):
+    """One-pixel images that hold their row number, and targets that are one-hot in it."""
+    images = jnp.arange(count, dtype=jnp.uint16).reshape(count, 1, 1, 1)
+    out, targets = mixup(key, images, jnp.eye(count, dtype=jnp.float32), alpha=alpha)
+    return np.asarray(out)[:, 0, 0, 0], np.asarray(targets)
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0])
+def test_targets_and_images_are_blended_alike(alpha):
+    images, targets = mixed(alpha, count=50)
+    np.testing.assert_allclose(targets.sum(1), 1, rtol=1e-6)
+    assert np.all(np.count_nonzero(targets, axis=1) <= 2)
+    np.testing.assert_allclose(images, targets @ np.arange(50), rtol=1e-5, atol=1e-5)
+    assert np.all(targets.argmax(1) == np.arange(50))
+
+
+def test_partners_are_a_permutation():
+    """Each face is once the lesser part of a blend, so that it keeps its weight in the epoch."""
+    _, targets = mixed(1.0, count=50)
+    lesser = targets * (1 - np.eye(50))
+    assert np.all(np.count_nonzero(lesser, axis=0) <= 1)
+    assert np.count_nonzero(lesser) >= 45
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0])
+def test_shares_follow_the_folded_beta_distribution(alpha):
+    """The larger of X and 1 - X, X from Beta(alpha, alpha): P(< x) = F(x) - F(1 - x)."""
+    _, targets = mixed(alpha)
+    share = np.diag(targets)
+    share = share[np.count_nonzero(targets, axis=1) == 2]
+    beta = scipy.stats.beta(alpha, alpha)
+    assert len(share) > 0.95 * COUNT or alpha < 1
+    assert np.all(share >= 0.5)
+    if alpha == 1.0:
+        assert scipy.stats.kstest(share, lambda x: beta.cdf(x) - beta.cdf(1 - x)).pvalue > 1e-3
+    else:
+        # Float32 rounds shares next to 1 up to it; those are blends of one.
+        whole = np.mean(np.diag(targets) > 0.999)
+        assert whole == pytest.approx(2 * beta.cdf(0.001), abs=0.03)
+
+
+def test_draws_depend_on_the_key_alone():
+    first, again, other = mixed(1.0, 20), mixed(1.0, 20), mixed(1.0, 20, jax.random.key(3))
+    assert np.array_equal(first[0], again[0])
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_compiled_is_the_same():
+    images = jnp.asarray(np.random.default_rng(0).integers(0, 256, (6, 4, 4, 1), np.uint8))
+    targets = jnp.eye(6, dtype=jnp.float32)
+    found = jax.jit(mixup, static_argnames="alpha")(KEY, images, targets, alpha=0.4)
+    expected = mixup(KEY, images, targets, alpha=0.4)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+        assert a.dtype == jnp.float32
