@@ -42,11 +42,22 @@ def affine_matrices(
     return jnp.concatenate([linear, offset[..., None]], -1)
 
 
-def warp(images: jax.Array, matrices: jax.Array, *, fill_mode: str = "constant") -> jax.Array:
-    """Resample ``images`` (N, H, W, C) by ``matrices`` (N, 2, 3), bilinearly -> float32 (N, H, W, C).
+def warp(
+    images: jax.Array,
+    matrices: jax.Array,
+    *,
+    fill_mode: str = "constant",
+    size: tuple[int, int] | None = None,
+) -> jax.Array:
+    """Resample ``images`` (N, H, W, C) by ``matrices`` (N, 2, 3), bilinearly -> float32 (N, H', W', C).
 
-    ``fill_mode`` says what lies outside, with Keras's meanings: ``constant`` 000|abcd|000, ``nearest``
-    aaa|abcd|ddd, ``reflect`` cba|abcd|dcb, ``wrap`` bcd|abcd|abc.
+    Args:
+      images: (N, H, W, C).
+      matrices: from ``affine_matrices``, in pixels of the input.
+      fill_mode: what lies outside, with Keras's meanings: ``constant`` 000|abcd|000, ``nearest``
+        aaa|abcd|ddd, ``reflect`` cba|abcd|dcb, ``wrap`` bcd|abcd|abc.
+      size: (H', W') that the whole result is scaled to, without a filter against aliasing; None for
+        (H, W).
 
     Raises:
       UserError: an unknown ``fill_mode``.
@@ -54,9 +65,13 @@ def warp(images: jax.Array, matrices: jax.Array, *, fill_mode: str = "constant")
     if fill_mode not in FILL_MODES:
         raise UserError(f"fill_mode={fill_mode!r} is unknown; choose one of {', '.join(FILL_MODES)}")
     height, width = images.shape[1:3]
-    rows, columns = jnp.meshgrid(
-        jnp.arange(height, dtype=jnp.float32), jnp.arange(width, dtype=jnp.float32), indexing="ij"
-    )
+    size = size or (height, width)
+    # A scaled pixel's centre, in pixels of the input.
+    axes = [
+        (jnp.arange(new, dtype=jnp.float32) + 0.5) * (old / new) - 0.5
+        for new, old in zip(size, (height, width), strict=True)
+    ]
+    rows, columns = jnp.meshgrid(*axes, indexing="ij")
 
     def resample(channel: jax.Array, matrix: jax.Array) -> jax.Array:
         source = [m[0] * rows + m[1] * columns + m[2] for m in matrix]
@@ -77,6 +92,7 @@ def random_affine(
     horizontal_flip: bool = False,
     vertical_flip: bool = False,
     fill_mode: str = "constant",
+    size: tuple[int, int] | None = None,
 ) -> jax.Array:
     """Rotate, shift, zoom and mirror each image by its own draw.
 
@@ -87,7 +103,7 @@ def random_affine(
       width_shift_range, height_shift_range: a fraction of the side if below 1, else pixels.
       zoom_range: z; height and width factors are drawn independently from [1 - z, 1 + z].
       horizontal_flip, vertical_flip: mirror with probability 1/2.
-      fill_mode: see ``warp``.
+      fill_mode, size: see ``warp``.
     """
     count, height, width = images.shape[:3]
     angle_key, shift_key, zoom_key, flip_key = jax.random.split(key, 4)
@@ -99,7 +115,7 @@ def random_affine(
     mirrored = jax.random.bernoulli(flip_key, 0.5, (count, 2)) & allowed[None]
     flip = jnp.where(mirrored, -1.0, 1.0)
     matrices = affine_matrices(angle=angle, shift=shift, zoom=zoom, flip=flip, shape=(height, width))
-    return warp(images, matrices, fill_mode=fill_mode)
+    return warp(images, matrices, fill_mode=fill_mode, size=size)
 
 
 def _pixels(shift: float, side: int) -> float:
@@ -174,14 +190,16 @@ def augment(
     brightness_range: float = 0.0,
     contrast_range: float = 0.0,
     erasing_probability: float = 0.0,
+    size: tuple[int, int] | None = None,
 ) -> jax.Array:
     """Affine warp, then brightness and contrast, then erasing; a part whose ranges are 0 costs nothing.
 
-    The arguments are the fields of ``config.augmentation``. Images (N, 48, 48, 1) -> float32.
+    The arguments are the fields of ``config.augmentation``, and ``size`` (H', W') of the result if the
+    warp is to scale it too. Images (N, 48, 48, 1) -> float32.
     """
     affine_key, photometric_key, erasing_key = jax.random.split(key, 3)
     ranges = (rotation_range, width_shift_range, height_shift_range, zoom_range)
-    if any(ranges) or horizontal_flip or vertical_flip:
+    if any(ranges) or horizontal_flip or vertical_flip or size not in (None, images.shape[1:3]):
         images = random_affine(
             affine_key,
             images,
@@ -192,6 +210,7 @@ def augment(
             horizontal_flip=horizontal_flip,
             vertical_flip=vertical_flip,
             fill_mode=fill_mode,
+            size=size,
         )
     if brightness_range or contrast_range:
         images = random_photometric(

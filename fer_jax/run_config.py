@@ -5,6 +5,7 @@ from typing import Any
 
 from fer_jax.augment import FILL_MODES
 from fer_jax.errors import UserError
+from fer_jax.labels import SIDE
 from fer_jax.models import MODELS
 from fer_jax.optimizer import OPTIMIZERS
 from fer_jax.preprocess import BALANCES, NORMALIZATIONS
@@ -72,8 +73,20 @@ def check_values(config: Mapping[str, Any]) -> None:
     for name in ("cnn.widths", "cnn.blocks", "mlp.hidden"):
         sizes = bool(flat[name]) and all(isinstance(n, int) and n >= 1 for n in flat[name])
         _require(sizes, name, flat[name], "whole numbers of 1 or more")
+    _check_sides(flat)
     same = len(flat["cnn.widths"]) == len(flat["cnn.blocks"]) <= 4
     _require(same, "cnn.blocks", flat["cnn.blocks"], "as long as cnn.widths, at most 4 stages")
+
+
+def _check_sides(flat: Mapping[str, Any]) -> None:
+    sides = flat["train_sides"]
+    if flat["model"] != "cnn" or flat["normalize"] == "pixelwise":
+        expected = f"({SIDE},): dense layers and pixelwise statistics are for one size"
+        _require(list(sides) == [SIDE], "train_sides", sides, expected)
+    # Each stage of the network halves them.
+    step = 2 ** len(flat["cnn.widths"])
+    good = bool(sides) and all(isinstance(n, int) and step <= n <= SIDE and n % step == 0 for n in sides)
+    _require(good, "train_sides", sides, f"multiples of {step}, at most {SIDE}")
 
 
 def _require(holds: bool, name: str, value: Any, expected: str) -> None:

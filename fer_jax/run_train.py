@@ -163,6 +163,7 @@ def _train(
             learning_rate=schedule,
             patience=config.patience,
             on_epoch=on_epoch,
+            sides=config.train_sides,
         )
     return rows
 

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from fer_jax.augment import augment
-from fer_jax.labels import NUM_CLASSES
+from fer_jax.labels import NUM_CLASSES, SIDE
 from fer_jax.mixing import mixup
 from fer_jax.preprocess import Normalization, normalize
 from fer_jax.state import TrainState
@@ -57,7 +57,7 @@ def make_train_step(
     mixup_alpha: float = 0.0,
     ema_decay: float = 0.0,
 ) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, dict[str, jax.Array]]]:
-    """A pure ``(state, batch, key) -> (state, metrics)``; ``key`` is the run's, folded with the step.
+    """A pure ``(state, batch, key, *, side=48) -> (state, metrics)``; ``key`` is folded with the step.
 
     Args:
       model: maps (N, 48, 48, 1) to logits (N, 7).
@@ -72,8 +72,9 @@ def make_train_step(
       ema_decay: of the moving averages; 0 if the state keeps none.
 
     Returns:
-      The step. Its metrics are float32 scalars ``loss`` (mean over the batch), ``grad_norm``, and int32
-      ``correct``.
+      The step; ``side`` is that of the square, in pixels, which the faces are scaled to before the
+      network sees them. Its metrics are float32 scalars ``loss`` (mean over the batch), ``grad_norm``,
+      and int32 ``correct``.
     """
     weights = jnp.asarray(np.ones(NUM_CLASSES) if class_weights is None else class_weights, jnp.float32)
 
@@ -88,11 +89,11 @@ def make_train_step(
         losses = optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, label_smoothing))
         return jnp.mean(losses * (targets @ weights)), (logits, changed.get("batch_stats", {}))
 
-    def train_step(state: TrainState, batch: Batch, key: jax.Array):
+    def train_step(state: TrainState, batch: Batch, key: jax.Array, *, side: int = SIDE):
         augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
         images, targets = batch.images, jax.nn.one_hot(batch.labels, NUM_CLASSES)
-        if augmentation is not None:
-            images = augment(augment_key, images, **augmentation)
+        # With no augmentation, and 48 pixels, this leaves the images as they are.
+        images = augment(augment_key, images, size=(side, side), **(augmentation or {}))
         if mixup_alpha:
             images, targets = mixup(jax.random.fold_in(augment_key, 1), images, targets, alpha=mixup_alpha)
         images = normalize(images, normalization, kind=normalize_kind)
@@ -158,16 +159,17 @@ def make_loop_step(train_step: Callable) -> Callable:
     """Compiles ``train_step`` with the gathering of its batch and the adding up of its metrics.
 
     Returns:
-      ``(state, totals, data, order, row, key) -> (state, totals)``; ``data`` is the whole training set
-      as a ``Batch`` on the device, ``order`` int32 (steps, B), ``row`` int32 () which of them to take.
+      ``(state, totals, data, order, row, key, *, side=48) -> (state, totals)``; ``data`` is the whole
+      training set as a ``Batch`` on the device, ``order`` int32 (steps, B), ``row`` int32 () which of
+      them to take. Each ``side`` (see ``make_train_step``) is a program of its own.
       The state is donated; the totals are not, so that the loop can look at older ones while it runs.
     """
 
-    def loop_step(state, totals, data, order, row, key):
+    def loop_step(state, totals, data, order, row, key, *, side=SIDE):
         rows = order[row]
         batch = Batch(data.images[rows], data.labels[rows])
         step = state.step
-        state, metrics = train_step(state, batch, key)
+        state, metrics = train_step(state, batch, key, side=side)
         finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"])
         is_first = ~finite & (totals.bad_step < 0)
         totals = EpochTotals(
@@ -178,4 +180,4 @@ def make_loop_step(train_step: Callable) -> Callable:
         )
         return state, totals
 
-    return jax.jit(loop_step, donate_argnums=0)
+    return jax.jit(loop_step, donate_argnums=0, static_argnames="side")

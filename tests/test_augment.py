@@ -145,6 +145,16 @@ def test_batch_is_a_loop_over_images():
         np.testing.assert_allclose(alone[0], together[n], atol=1e-2)
 
 
+@pytest.mark.parametrize("size", [(11, 8), (22, 16), (7, 5)])
+def test_warp_scales_as_jax_image_resize(size):
+    images = random_images(3, channels=2)
+    identity = jnp.broadcast_to(jnp.eye(2, 3), (3, 2, 3))
+    found = aug.warp(jnp.asarray(images), identity, fill_mode="nearest", size=size)
+    shape = (3, *size, 2)
+    expected = jax.image.resize(images.astype(np.float32), shape, "linear", antialias=False)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
 def test_unknown_fill_mode():
     with pytest.raises(UserError, match=r"fill_mode='mirror' is unknown.*constant, nearest, reflect, wrap"):
         aug.warp(jnp.zeros((1, 4, 4, 1)), matrices_of(1, (4, 4)), fill_mode="mirror")

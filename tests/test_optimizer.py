@@ -159,3 +159,45 @@ def test_sgd_by_hand(weight_decay, momentum):
 def test_unknown_optimizer_is_named():
     with pytest.raises(UserError, match="optimizer='rmsprop' is unknown; choose one of adam, sgd"):
         create_optimizer(lambda step: 0.1, name="rmsprop")
+
+
+def orthogonal(gradient):
+    """U V^T of the singular value decomposition of a kernel as a matrix of inputs by outputs."""
+    u, _, vt = np.linalg.svd(gradient.reshape(-1, gradient.shape[-1]), full_matrices=False)
+    return (u @ vt).reshape(gradient.shape)
+
+
+def test_muon_moves_kernels_along_orthogonal_matrices():
+    """To the accuracy of five Newton-Schulz steps, which leave singular values between about 0.7 and 1.2."""
+    params = {name: np.zeros((3, 3, 4, 8), np.float32) for name in ("first", "second")}
+    gradients = jax.tree.map(lambda p: np.random.default_rng(1).normal(size=p.shape).astype(p.dtype), params)
+    optimizer = create_optimizer(lambda step: 0.1, name="muon")
+    with jax.numpy_dtype_promotion("standard"):
+        updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+    for name, update in updates.items():
+        moved = np.asarray(update).reshape(36, 8) / -0.1
+        expected = orthogonal(gradients[name]).reshape(36, 8)
+        # Of the same singular vectors: the product is symmetric, its eigenvalues are the singular values.
+        product = expected.T @ moved
+        np.testing.assert_allclose(product, product.T, atol=0.02)
+        values = np.linalg.eigvalsh((product + product.T) / 2)
+        assert 0.6 < values.min() <= values.max() < 1.3
+        np.testing.assert_allclose(expected @ product, moved, atol=0.02)
+
+
+def test_muon_leaves_the_rest_to_adam():
+    """The first step of Adam with Nesterov's momentum goes by the sign, with its share of the rate."""
+    params = {
+        "dense": {"kernel": np.ones((4, 7), np.float32), "bias": np.ones(7, np.float32)},
+        "norm": {"scale": np.ones(3, np.float32)},
+    }
+    gradients = jax.tree.map(lambda p: np.random.default_rng(1).normal(size=p.shape).astype(p.dtype), params)
+    optimizer = create_optimizer(lambda step: 0.1, name="muon", weight_decay=0.5)
+    with jax.numpy_dtype_promotion("standard"):
+        updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+    ahead = 0.9 * (1 - 0.9) / (1 - 0.9**2) + 1
+    jax.tree.map(
+        lambda u, g: np.testing.assert_allclose(u, -0.15 * 0.1 * ahead * np.sign(g), rtol=1e-3),
+        updates,
+        gradients,
+    )

@@ -98,6 +98,8 @@ def test_our_own_configs_are_good(module):
         ("cnn.widths", [32]),
         ("optimizer", "rmsprop"),
         ("momentum", 1.0),
+        ("train_sides", [32]),
+        ("train_sides", []),
         ("mixup_alpha", -0.1),
     ],
 )

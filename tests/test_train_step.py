@@ -13,6 +13,7 @@ import scipy.stats
 
 from fer_jax.preprocess import class_weights, fit_normalization
 from fer_jax.state import TrainState, create_state
+from fer_jax.train import side_of_epoch
 from fer_jax.train_step import (
     Batch,
     empty_totals,
@@ -216,10 +217,10 @@ def test_loop_step_traces_once_and_adds_up():
     traces = 0
     train_step = step_of(dropout=0.5)
 
-    def counted(*args):
+    def counted(*args, side):
         nonlocal traces
         traces += 1
-        return train_step(*args)
+        return train_step(*args, side=side)
 
     order = jnp.asarray(np.random.default_rng(1).permutation(12).reshape(3, 4), jnp.int32)
     loop_step, alone = make_loop_step(counted), jax.jit(train_step)
@@ -254,7 +255,7 @@ def test_old_totals_stay_readable():
 def test_first_bad_step_is_recorded(metric, bad):
     """A step that counts, whose metric is not finite at steps 12 and 14."""
 
-    def fake_step(state, batch, key):
+    def fake_step(state, batch, key, *, side):
         is_bad = (state.step == 12) | (state.step == 14)
         metrics = {"loss": jnp.float32(1), "grad_norm": jnp.float32(1), "correct": jnp.int32(0)}
         metrics[metric] = jnp.where(is_bad, jnp.float32(bad), metrics[metric])
@@ -328,3 +329,53 @@ def test_sampling_never_draws_weight_zero():
     share = np.bincount(labels[np.asarray(order).ravel()], minlength=7) / 700
     assert share[5] == 0
     np.testing.assert_allclose(share, WEIGHTS / WEIGHTS.sum(), atol=0.06)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "sides", "expected"),
+    [
+        (3, (48,), [48, 48, 48]),
+        (8, (32, 32, 40, 48), [32, 32, 32, 32, 40, 40, 48, 48]),
+        (5, (32, 48), [32, 32, 32, 48, 48]),
+        (2, (24, 32, 48), [24, 32]),
+    ],
+)
+def test_sides_have_equal_shares_of_the_run(epochs, sides, expected):
+    found = [side_of_epoch(epoch, epochs=epochs, sides=sides) for epoch in range(1, epochs + 1)]
+    assert found == expected
+
+
+class Mean(nn.Module):
+    """A dense layer on the mean grey level and the side, which any number of pixels has."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        side = jnp.full((x.shape[0], 1), x.shape[1] / 48, jnp.float32)
+        return nn.Dense(7)(jnp.concatenate([x.mean((1, 2)), side], -1))
+
+
+def test_faces_are_scaled_to_the_side():
+    """Each side once traced; one whose faces were scaled beforehand gives the same losses."""
+    model, optimizer = Mean(), optax.sgd(0.1)
+    normalization = fit_normalization(np.asarray(data().images), kind="none")
+    step = make_train_step(
+        model=model, optimizer=optimizer, normalization=normalization, normalize_kind="none"
+    )
+    state, traced = create_state(KEY, model=model, optimizer=optimizer, ema=False), []
+
+    def counted(*args, side):
+        traced.append(side)
+        return step(*args, side=side)
+
+    loop_step, order = make_loop_step(counted), jnp.arange(12, dtype=jnp.int32)[None]
+    for side in (24, 48, 24):
+        before = jax.tree.map(np.array, state.params)["Dense_0"]
+        state, totals = loop_step(state, empty_totals(), data(), order, jnp.int32(0), KEY, side=side)
+        small = jax.image.resize(
+            data().images.astype(jnp.float32), (12, side, side, 1), "linear", antialias=False
+        )
+        seen = np.concatenate([np.asarray(small).mean((1, 2)) / 255, np.full((12, 1), side / 48)], -1)
+        logits = seen @ before["kernel"] + before["bias"]
+        losses = -scipy.special.log_softmax(logits, -1)[np.arange(12), np.asarray(data().labels)]
+        assert float(totals.loss) == pytest.approx(losses.sum(), rel=1e-4)
+    assert traced == [24, 48]
