@@ -51,6 +51,24 @@ def test_bfloat16_computes_about_the_same():
     np.testing.assert_allclose(coarse, fine, atol=0.05 * np.abs(fine).max())
 
 
+@pytest.mark.parametrize("shape", [(3, 2, 2, 4), (3, 1, 1, 4), (3, 2, 1, 4), (3, 3, 2, 4)])
+def test_conv_of_tiny_images_is_flaxs(shape):
+    """Values and gradients, by the same parameters."""
+    ours = layers.conv(5, 3)
+    flax = nn.Conv(5, (3, 3), use_bias=False)
+    x, kernel = normal(0, *shape), {"params": {"kernel": normal(1, 3, 3, 4, 5)}}
+    assert jax.tree.map(jnp.shape, ours.init(jax.random.key(0), x)) == jax.tree.map(jnp.shape, kernel)
+    np.testing.assert_allclose(ours.apply(kernel, x), flax.apply(kernel, x), atol=1e-5)
+
+    def gradients(layer):
+        weights = normal(2, *shape[:3], 5)
+        return jax.grad(lambda v, x: jnp.sum(weights * layer.apply(v, x) ** 2), argnums=(0, 1))(kernel, x)
+
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), gradients(ours), gradients(flax)
+    )
+
+
 def batch_norms(*, train):
     """Ours and Flax's; both take the same variables."""
     options = {"use_running_average": not train, "momentum": 0.8, "epsilon": 1e-3}
