@@ -4,10 +4,10 @@ from typing import Any
 
 import jax
 import optax
-import optax.contrib
 
 from fer_jax.errors import UserError
 from fer_jax.labels import NUM_CLASSES
+from fer_jax.muon import scale_by_muon
 
 OPTIMIZERS = ("adam", "sgd", "muon")
 
@@ -64,14 +64,13 @@ def create_optimizer(
     if name == "adam":
         return optax.chain(clip, optax.adamw(schedule, weight_decay=weight_decay, mask=_is_kernel))
     if name == "muon":
-        muon = optax.contrib.muon(
-            schedule,
-            beta=momentum,
-            weight_decay=weight_decay,
-            adam_learning_rate=lambda step: _ADAM_SHARE * schedule(step),
-            muon_weight_dimension_numbers=_muon_dimensions,
+        muon = optax.chain(
+            scale_by_muon(momentum=momentum),
+            optax.add_decayed_weights(weight_decay),
+            optax.scale_by_learning_rate(schedule),
         )
-        return optax.chain(clip, muon)
+        adam = optax.nadamw(lambda step: _ADAM_SHARE * schedule(step), weight_decay=0.0)
+        return optax.chain(clip, optax.partition({"muon": muon, "adam": adam}, _muon_or_adam))
     decay = optax.add_decayed_weights(weight_decay, mask=_is_kernel)
     return optax.chain(clip, decay, optax.sgd(schedule, momentum=momentum, nesterov=True))
 
@@ -80,12 +79,10 @@ def _is_kernel(params: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
-def _muon_dimensions(params: Any) -> Any:
-    """How each kernel is a matrix of inputs by outputs; None for what is left to Adam."""
+def _muon_or_adam(params: Any) -> Any:
+    """Which of them updates each leaf."""
 
-    def dimensions(leaf: jax.Array) -> optax.contrib.MuonDimensionNumbers | None:
-        if leaf.ndim < 2 or leaf.shape[-1] == NUM_CLASSES:
-            return None
-        return optax.contrib.MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), (leaf.ndim - 1,))
+    def name(leaf: jax.Array) -> str:
+        return "adam" if leaf.ndim < 2 or leaf.shape[-1] == NUM_CLASSES else "muon"
 
-    return jax.tree.map(dimensions, params)
+    return jax.tree.map(name, params)
