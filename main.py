@@ -44,9 +44,11 @@ def main(argv: list[str]) -> None:
         return
     dataset = config.dataset if MODE.value == "eval" else None
     where = Path(WORKDIR.value or workdir.default_workdir(name, dataset))
+    # The weights that come with the package stand in for the run of this name on real faces alone.
+    shipped_name = None if WORKDIR.value or dataset == "synthetic" else name
     overrides = list(config_flags.get_override_values(flags.FLAGS["config"]))
     if MODE.value == "eval":
-        run_evaluate.evaluate_run(where, workdir.plain(config), overrides)
+        run_evaluate.evaluate_run(where, workdir.plain(config), overrides, shipped_name=shipped_name)
         return
     if INPUT.value is None or OUTPUT.value is None:
         raise UserError("--mode=predict needs --input=PATH and --output=OUT.csv")
@@ -57,6 +59,7 @@ def main(argv: list[str]) -> None:
         INPUT.value,
         OUTPUT.value,
         with_probabilities=PROBABILITIES.value,
+        shipped_name=shipped_name,
     )
 
 

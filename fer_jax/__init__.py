@@ -1,6 +1,6 @@
 """fer_jax: facial expression recognition in JAX and Flax.
 
-``fer_jax.load(workdir).predict(images)`` is what a trained network is used by; importing the package
+``fer_jax.load("best").predict(images)`` is what a trained network is used by; importing the package
 is cheap, since JAX is imported when it is first needed.
 """
 
@@ -18,12 +18,14 @@ __version__ = "0.1.0"
 __all__ = ["LABELS", "UserError", "load"]
 
 
-def load(workdir: "str | Path") -> "Classifier":
-    """The best network of the run in ``workdir``; see ``fer_jax.classifier.Classifier``.
+def load(workdir_or_name: "str | Path") -> "Classifier":
+    """The best network of the run in a workdir, or one that comes with fer_jax by its name.
+
+    See ``fer_jax.classifier.Classifier``.
 
     Raises:
       UserError: no checkpoint is there.
     """
     from fer_jax import classifier
 
-    return classifier.load(workdir)
+    return classifier.load(workdir_or_name)

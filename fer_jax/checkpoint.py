@@ -29,10 +29,15 @@ class Record(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """All that inference needs: the variables used (averages if on), and the normalization."""
+    """All that inference needs.
+
+    ``variables``: those used, the averages if on; ``normalization``: of the training set;
+    ``temperature``: divides the logits, 1 unless it was fitted (see ``calibration.fit_temperature``).
+    """
 
     variables: dict[str, Any]
     normalization: Normalization
+    temperature: float = 1.0
 
 
 def open_checkpoints(workdir: Path, *, write: bool) -> ocp.training.Checkpointer:
@@ -106,10 +111,19 @@ def load_best(workdir: Path) -> tuple[Weights, Record, dict[str, Any]]:
         record = _record(checkpoints, best.step)
         if tuple(record.labels) != LABELS:
             raise UserError(f"{workdir}: trained for the labels {record.labels}, expected {list(LABELS)}")
-        shapes = {"weights": _abstract(_as_tree(_weight_shapes(record.config)))}
+        shapes = {"weights": _abstract(_as_tree(weight_shapes(record.config)))}
         tree = checkpoints.load_checkpointables(best.step, shapes)["weights"]
     weights = Weights(tree["variables"], Normalization(**tree["normalization"]))
     return weights, record, record.rows[-1]
+
+
+def weight_shapes(config: Mapping[str, Any]) -> Weights:
+    """The shapes that a config's weights have."""
+    name = config["model"]
+    model = create_model(name, config[name])
+    variables = jax.eval_shape(lambda key: init_variables(model, key), jax.random.key(0))
+    statistic = np.zeros(normalization_shape(config["normalize"]), np.float32)
+    return Weights(variables, Normalization(statistic, statistic))
 
 
 def _advice(workdir: Path) -> str:
@@ -123,14 +137,6 @@ def _advice(workdir: Path) -> str:
 
 def _record(checkpoints: ocp.training.Checkpointer, step: int) -> Record:
     return Record(**checkpoints.checkpointables_metadata(step).custom_metadata)
-
-
-def _weight_shapes(config: Mapping[str, Any]) -> Weights:
-    name = config["model"]
-    model = create_model(name, config[name])
-    variables = jax.eval_shape(lambda key: init_variables(model, key), jax.random.key(0))
-    statistic = np.zeros(normalization_shape(config["normalize"]), np.float32)
-    return Weights(variables, Normalization(statistic, statistic))
 
 
 def _as_tree(weights: Weights) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fer_jax import checkpoint, run_evaluate
+from fer_jax.choose_weights import by_path_or_name
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS, SIDE
 
@@ -45,7 +46,10 @@ class Classifier:
         return run_evaluate.probabilities(self.weights, self.config, images, views=views)
 
 
-def load(workdir: str | Path) -> Classifier:
-    """The best checkpoint of the run in ``workdir``. Raises UserError if there is none."""
-    weights, record, _ = checkpoint.load_best(Path(workdir))
+def load(workdir_or_name: str | Path) -> Classifier:
+    """The best checkpoint of a run, or weights that come with the package, by name.
+
+    Raises UserError if there are none.
+    """
+    weights, record = by_path_or_name(workdir_or_name)
     return Classifier(weights, record.config)

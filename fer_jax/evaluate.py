@@ -8,36 +8,68 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fer_jax.calibration import Bins, add_to_bins, empty_bins
 from fer_jax.labels import NUM_CLASSES
 from fer_jax.preprocess import Normalization, normalize
 from fer_jax.views import make_views, view_log_probabilities
 
 
 class EvalTotals(NamedTuple):
-    """``confusion`` int32 (7, 7), rows true, columns predicted; ``loss`` float32 (), summed cross-entropy."""
+    """Sums over the faces of a split.
+
+    Attributes:
+      confusion: int32 (7, 7), rows true, columns predicted.
+      loss: float32 (), cross-entropy.
+      bins: see ``calibration.Bins``.
+    """
 
     confusion: jax.Array
     loss: jax.Array
+    bins: Bins
+
+
+class Evaluation(NamedTuple):
+    """``confusion`` int64 (7, 7), ``loss`` the mean cross-entropy, ``bins`` of confidence, on the host."""
+
+    confusion: np.ndarray
+    loss: float
+    bins: Bins
 
 
 def empty_totals() -> EvalTotals:
     """Totals before the first batch."""
-    return EvalTotals(jnp.zeros((NUM_CLASSES, NUM_CLASSES), jnp.int32), jnp.zeros((), jnp.float32))
+    return EvalTotals(jnp.zeros((NUM_CLASSES, NUM_CLASSES), jnp.int32), jnp.zeros(()), empty_bins())
 
 
-def make_forward(
+def make_logits(
     *, model: nn.Module, normalize_kind: str, views: str = "one"
 ) -> Callable[[dict[str, Any], Normalization, jax.Array], jax.Array]:
-    """A pure ``(variables, normalization, images) -> log-probabilities`` float32 (N, 7).
+    """A pure ``(variables, normalization, images) -> logits`` float32 (V, N, 7), of each test-time view.
 
-    Images uint8 (N, 48, 48, 1); the probabilities are the mean over the test-time ``views``.
+    Images uint8 (N, 48, 48, 1).
     """
 
-    def forward(variables, normalization, images):
+    def logits_of(variables, normalization, images):
         seen = make_views(images, views=views)
         flat = seen.reshape(-1, *seen.shape[2:])
         logits = model.apply(variables, normalize(flat, normalization, kind=normalize_kind), train=False)
-        return view_log_probabilities(logits.reshape(*seen.shape[:2], -1))
+        return logits.reshape(*seen.shape[:2], -1)
+
+    return logits_of
+
+
+def make_forward(
+    *, model: nn.Module, normalize_kind: str, views: str = "one", temperature: float = 1.0
+) -> Callable[[dict[str, Any], Normalization, jax.Array], jax.Array]:
+    """A pure ``(variables, normalization, images) -> log-probabilities`` float32 (N, 7).
+
+    Images uint8 (N, 48, 48, 1); the probabilities are the mean over the test-time ``views``, each from
+    logits divided by the ``temperature``.
+    """
+    logits_of = make_logits(model=model, normalize_kind=normalize_kind, views=views)
+
+    def forward(variables, normalization, images):
+        return view_log_probabilities(logits_of(variables, normalization, images) / temperature)
 
     return forward
 
@@ -55,6 +87,7 @@ def make_eval_step(forward: Callable) -> Callable:
         return EvalTotals(
             confusion=totals.confusion.at[labels, predicted].add(mask.astype(jnp.int32)),
             loss=totals.loss + jnp.sum(jnp.where(mask, losses, 0.0)),
+            bins=add_to_bins(totals.bins, jnp.exp(log_probabilities), labels, mask),
         )
 
     return jax.jit(eval_step)
@@ -76,8 +109,8 @@ def evaluate(
     labels: np.ndarray,
     *,
     batch_size: int,
-) -> tuple[np.ndarray, float]:
-    """Confusion matrix int64 (7, 7) and mean cross-entropy over all images.
+) -> Evaluation:
+    """Confusion matrix, mean cross-entropy and bins of confidence over all images.
 
     Args:
       eval_step: from ``make_eval_step``.
@@ -89,7 +122,11 @@ def evaluate(
     totals = empty_totals()
     for rows, mask in padded_batches(len(images), batch_size):
         totals = eval_step(totals, variables, normalization, images[rows], labels[rows], mask)
-    return np.asarray(totals.confusion, np.int64), float(totals.loss) / max(len(images), 1)
+    return Evaluation(
+        np.asarray(totals.confusion, np.int64),
+        float(totals.loss) / max(len(images), 1),
+        Bins(*map(np.asarray, totals.bins)),
+    )
 
 
 def predict_probabilities(

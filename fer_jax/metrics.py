@@ -13,6 +13,16 @@ def accuracy(confusion: np.ndarray) -> float:
     return float(np.trace(confusion) / total) if total else 0.0
 
 
+def accuracy_interval(confusion: np.ndarray) -> tuple[float, float]:
+    """95 % interval of the accuracy: Wilson's ("Probable inference", 1927). 0 to 1 for an empty matrix."""
+    from scipy.stats import binomtest
+
+    if not confusion.sum():
+        return 0.0, 1.0
+    found = binomtest(int(np.trace(confusion)), int(confusion.sum())).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
+
+
 def precision_recall_f1(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Per class, float64 (K,) each; 0 where undefined (no such prediction, no such example)."""
     hits = np.diag(confusion).astype(float)

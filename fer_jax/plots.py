@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fer_jax.calibration import Bins, expected_calibration_error
 from fer_jax.data.files import replacing
 from fer_jax.labels import LABELS
 
@@ -54,6 +55,28 @@ def save_confusion_matrix(path: str | os.PathLike, confusion: np.ndarray, *, tit
     _save(figure, path)
 
 
+def save_reliability(path: str | os.PathLike, bins: Bins, *, title: str) -> None:
+    """Reliability diagram: accuracy over confidence, and below it how many faces had that confidence."""
+    figure, (upper, lower) = _subplots(2, 1, figsize=(5.5, 6.5), height_ratios=(3, 1), sharex=True)
+    count, confidence, correct = (np.asarray(part) for part in bins)
+    centres = (np.arange(len(count)) + 0.5) / len(count)
+    filled = count > 0
+    upper.plot([0, 100], [0, 100], color="black", linestyle="--", linewidth=1, label="perfectly calibrated")
+    upper.plot(
+        100 * confidence[filled] / count[filled],
+        100 * correct[filled] / count[filled],
+        color=_VALIDATION,
+        marker="o",
+        label=f"expected calibration error {expected_calibration_error(bins):.1%}",
+    )
+    upper.set(ylabel="accuracy (%)", xlim=(0, 100), ylim=(0, 100), title=title)
+    upper.grid(alpha=0.3)
+    upper.legend(loc="upper left")
+    lower.bar(100 * centres, count, width=90 / len(count), color=_VALIDATION)
+    lower.set(xlabel="confidence: the largest probability (%)", ylabel="faces")
+    _save(figure, path)
+
+
 def save_contact_sheet(path: str | os.PathLike, images: np.ndarray, *, columns: int, scale: int = 2) -> None:
     """Faces in a grid, row by row. ``images``: uint8 or float (N, 48, 48, 1), grey levels."""
     from PIL import Image
@@ -71,12 +94,12 @@ def save_contact_sheet(path: str | os.PathLike, images: np.ndarray, *, columns: 
         picture.save(temporary, format="png")
 
 
-def _subplots(*grid: int, figsize: tuple[float, float]):
+def _subplots(*grid: int, figsize: tuple[float, float], **options: Any):
     # The object interface: pyplot would keep state, and may look for a screen.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=figsize, layout="constrained")
-    return figure, figure.subplots(*grid)
+    return figure, figure.subplots(*grid, **options)
 
 
 def _save(figure: Any, path: str | os.PathLike) -> None:

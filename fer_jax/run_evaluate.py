@@ -1,6 +1,6 @@
 """``--mode=eval``: the confusion matrix and all that follows from it, on screen and on disk."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,28 +9,33 @@ import numpy as np
 import pandas as pd
 
 from fer_jax import checkpoint, evaluate, plots, workdir
+from fer_jax.calibration import Bins, expected_calibration_error
+from fer_jax.choose_weights import choose_weights
 from fer_jax.data import load_dataset
 from fer_jax.data.faces import Faces, Splits
 from fer_jax.data.split import rows_shared
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
-from fer_jax.metrics import summarize
+from fer_jax.metrics import accuracy_interval, summarize
 from fer_jax.models import create_model
 from fer_jax.run_config import check_values, merge_for_evaluation
 
 
-def evaluate_run(where: Path, given: Mapping[str, Any], overrides: list[str]) -> None:
+def evaluate_run(
+    where: Path, given: Mapping[str, Any], overrides: list[str], *, shipped_name: str | None = None
+) -> None:
     """Scores the best checkpoint in the workdir ``where`` on a split of its data set, or of another.
 
     Args:
       where: the workdir; ``eval/`` in it is written.
       given: the command's config.
       overrides: the fields that the command line set.
+      shipped_name: see ``choose_weights``.
 
     Raises:
       UserError: no checkpoint, no such split, or bad input.
     """
-    weights, config, row = load_weights(where, given, overrides)
+    weights, config, row = load_weights(where, given, overrides, shipped_name=shipped_name)
     splits = load_dataset(config)
     faces = getattr(splits, config["split"])
     if faces is None or faces.labels is None:
@@ -41,16 +46,16 @@ def evaluate_run(where: Path, given: Mapping[str, Any], overrides: list[str]) ->
 
 
 def load_weights(
-    where: Path, given: Mapping[str, Any], overrides: list[str]
+    where: Path, given: Mapping[str, Any], overrides: list[str], *, shipped_name: str | None = None
 ) -> tuple[checkpoint.Weights, dict[str, Any], dict[str, Any]]:
-    """The best checkpoint: its weights, the run's config with what was given anew, its row of figures.
+    """The weights chosen, their run's config with what was given anew, their row of figures.
 
     Prints which weights these are. Raises UserError.
     """
     check_values(given)
-    weights, record, row = checkpoint.load_best(where)
+    weights, record, row, title = choose_weights(where, shipped_name)
     config = merge_for_evaluation(record.config, given, overrides, str(where))
-    print(f"weights: {where}, epoch {row['epoch']}, trained on {record.config['dataset']}")
+    print(f"weights: {title}")
     return weights, config, row
 
 
@@ -60,28 +65,30 @@ def score_and_report(
     """Scores the split ``config["split"]``, reports it, and tells the accuracy on faces not trained on."""
     split, views = config["split"], config["views"]
     faces = getattr(splits, split)
-    report(score(weights, config, faces, split, views=views), where, epoch=epoch)
+    result, bins = score(weights, config, faces, split, views=views)
+    report(result, where, epoch=epoch)
+    title = f"{split}, views: {views}"
+    plots.save_reliability(where / "eval" / "reliability.png", bins, title=title)
     apart = ~rows_shared(faces.images, splits.train.images)
     if 0 < apart.sum() < len(faces):
-        rest = score(weights, config, faces.take(apart), split, views=views)
+        rest, _ = score(weights, config, faces.take(apart), split, views=views)
         print(f"without the {np.sum(~apart)} faces that also occur in training: {rest['accuracy']:.2%}")
 
 
 def score(
     weights: checkpoint.Weights, config: Mapping[str, Any], faces: Faces, split: str, *, views: str
-) -> dict[str, Any]:
-    """The content of ``eval/metrics.json`` for labelled ``faces``."""
-    model = create_model(config["model"], config[config["model"]])
-    forward = evaluate.make_forward(model=model, normalize_kind=config["normalize"], views=views)
-    confusion, loss = evaluate.evaluate(
-        evaluate.make_eval_step(forward),
+) -> tuple[dict[str, Any], Bins]:
+    """The content of ``eval/metrics.json`` for labelled ``faces``, and their bins of confidence."""
+    result = evaluate.evaluate(
+        evaluate.make_eval_step(_forward(weights, config, views)),
         weights.variables,
         weights.normalization,
         faces.images,
         faces.labels,
         batch_size=config["batch_size"],
     )
-    return {"split": split, "views": views, **summarize(confusion, loss)}
+    error = {"expected_calibration_error": expected_calibration_error(result.bins)}
+    return {"split": split, "views": views, **summarize(result.confusion, result.loss), **error}, result.bins
 
 
 def report(result: dict[str, Any], where: Path, *, epoch: int) -> None:
@@ -96,7 +103,7 @@ def report(result: dict[str, Any], where: Path, *, epoch: int) -> None:
     workdir.write_text(folder / "confusion_matrix.csv", table.to_csv())
     title = f"{result['split']}: {result['accuracy']:.1%} of {result['num_examples']:,} faces"
     plots.save_confusion_matrix(folder / "confusion_matrix.png", confusion, title=title)
-    print(f"written: {folder}/metrics.json, report.txt, confusion_matrix.csv, confusion_matrix.png")
+    print(f"written: {folder}/metrics.json, report.txt, confusion_matrix.csv, .png, reliability.png")
 
 
 def report_text(result: dict[str, Any], *, epoch: int) -> str:
@@ -111,10 +118,13 @@ def report_text(result: dict[str, Any], *, epoch: int) -> str:
     for label, figures in result["per_class"].items():
         values = "".join(f"{figures[name]:>11.3f}" for name in ("precision", "recall", "f1"))
         classes.append(f"{label:<{width}}{values}{figures['support']:>11,}")
+    low, high = accuracy_interval(np.array(result["confusion_matrix"]))
     totals = (
         f"accuracy {result['accuracy']:.2%}, balanced accuracy {result['balanced_accuracy']:.2%}, "
         f"macro F1 {result['macro_f1']:.3f}, loss {result['loss']:.3f} "
-        f"({result['split']}, {result['num_examples']:,} faces, views: {result['views']}, epoch {epoch})"
+        f"({result['split']}, {result['num_examples']:,} faces, views: {result['views']}, epoch {epoch})\n"
+        f"95% interval of the accuracy {low:.2%} to {high:.2%}; "
+        f"expected calibration error {result['expected_calibration_error']:.2%}"
     )
     return "\n".join([header, *matrix, "", *classes, "", totals])
 
@@ -123,8 +133,14 @@ def probabilities(
     weights: checkpoint.Weights, config: Mapping[str, Any], images: np.ndarray, *, views: str
 ) -> np.ndarray:
     """Probabilities float32 (N, 7) of images uint8 (N, 48, 48, 1)."""
-    model = create_model(config["model"], config[config["model"]])
-    forward = jax.jit(evaluate.make_forward(model=model, normalize_kind=config["normalize"], views=views))
+    forward = jax.jit(_forward(weights, config, views))
     return evaluate.predict_probabilities(
         forward, weights.variables, weights.normalization, images, batch_size=config["batch_size"]
+    )
+
+
+def _forward(weights: checkpoint.Weights, config: Mapping[str, Any], views: str) -> Callable:
+    model = create_model(config["model"], config[config["model"]])
+    return evaluate.make_forward(
+        model=model, normalize_kind=config["normalize"], views=views, temperature=weights.temperature
     )

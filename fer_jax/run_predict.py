@@ -20,6 +20,7 @@ def predict_file(
     output: str,
     *,
     with_probabilities: bool,
+    shipped_name: str | None = None,
 ) -> None:
     """Writes ``id,label`` for every face of ``source`` to ``output``, atomically.
 
@@ -30,11 +31,12 @@ def predict_file(
       source: a CSV file of any layout, a picture, or a folder of pictures.
       output: the CSV file to write.
       with_probabilities: add one column a label.
+      shipped_name: see ``choose_weights``.
 
     Raises:
       UserError: no checkpoint, or bad input.
     """
-    weights, config, _ = run_evaluate.load_weights(where, given, overrides)
+    weights, config, _ = run_evaluate.load_weights(where, given, overrides, shipped_name=shipped_name)
     faces = load_unlabelled(source)
     chances = run_evaluate.probabilities(weights, config, faces.images, views=config["views"])
     workdir.write_text(Path(output), table(faces.ids, chances, with_probabilities=with_probabilities))

@@ -127,7 +127,7 @@ def _train(
     eval_step = evaluate.make_eval_step(forward)
 
     def validate(state: TrainState) -> tuple[float, float]:
-        confusion, loss = evaluate.evaluate(
+        result = evaluate.evaluate(
             eval_step,
             state.variables(),
             normalization,
@@ -135,7 +135,7 @@ def _train(
             splits.validation.labels,
             batch_size=config.batch_size,
         )
-        return loss, accuracy(confusion)
+        return result.loss, accuracy(result.confusion)
 
     with checkpoint.open_checkpoints(where, write=True) as checkpoints:
         if rows:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fer_jax import checkpoint, evaluate, plots, run_train
+from fer_jax.calibration import empty_bins
 from fer_jax.checkpoint import Record
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
@@ -175,7 +176,7 @@ def test_early_stopping(tmp_path, monkeypatch, no_plots, capsys):
         confusion = np.zeros((7, 7), np.int32)
         confusion[0, 0] = next(accuracies, 5)
         confusion[0, 1] = 10 - confusion[0, 0]
-        return confusion, 1.0
+        return evaluate.Evaluation(confusion, 1.0, empty_bins())
 
     monkeypatch.setattr(evaluate, "evaluate", scripted)
     config = tiny(epochs=6, patience=2)

@@ -62,7 +62,7 @@ def evaluated(views="one", batch_size=COUNT):
 @pytest.mark.parametrize("views", ["one", "flip"])
 def test_figures_are_sklearns(views):
     labels, predicted = faces()[1], probabilities(views)
-    confusion, loss = evaluated(views)
+    confusion, loss, _ = evaluated(views)
     assert confusion.dtype == np.int64
     expected = sk.confusion_matrix(labels, predicted.argmax(-1), labels=range(7))
     assert np.array_equal(confusion, expected)
@@ -72,8 +72,8 @@ def test_figures_are_sklearns(views):
 @pytest.mark.parametrize("batch_size", [7, 16, 64])
 def test_figures_do_not_depend_on_the_batch_size(batch_size):
     """64 is more than there are images; 7 and 16 leave a rest."""
-    confusion, loss = evaluated(batch_size=batch_size)
-    expected_confusion, expected_loss = evaluated()
+    confusion, loss, _ = evaluated(batch_size=batch_size)
+    expected_confusion, expected_loss, _ = evaluated()
     assert np.array_equal(confusion, expected_confusion)
     assert confusion.sum() == COUNT
     assert loss == pytest.approx(expected_loss, rel=1e-5)
@@ -91,7 +91,7 @@ def test_each_row_is_counted_once(count, batch_size):
 
 def test_no_images():
     images, labels = faces()
-    confusion, loss = ev.evaluate(compiled()[1], *network()[1:], images[:0], labels[:0], batch_size=4)
+    confusion, loss, _ = ev.evaluate(compiled()[1], *network()[1:], images[:0], labels[:0], batch_size=4)
     assert np.array_equal(confusion, np.zeros((7, 7)))
     assert loss == 0
     assert ev.predict_probabilities(compiled()[0], *network()[1:], images[:0], batch_size=4).shape == (0, 7)
@@ -124,7 +124,7 @@ def test_views_average_probabilities(views):
 
 def test_summary_is_sklearns_classification_report():
     labels, predicted = faces()[1], probabilities().argmax(-1)
-    confusion, loss = evaluated()
+    confusion, loss, _ = evaluated()
     summary = summarize(confusion, loss)
     report = sk.classification_report(
         labels, predicted, labels=range(7), target_names=LABELS, output_dict=True, zero_division=0

@@ -34,7 +34,15 @@ ROW = [
     "images_per_second",
     "seconds",
 ]
-FIGURES = ["accuracy", "balanced_accuracy", "macro_f1", "loss", "per_class", "confusion_matrix"]
+FIGURES = [
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "loss",
+    "per_class",
+    "confusion_matrix",
+    "expected_calibration_error",
+]
 
 
 def main(folder, *args, expect=0):

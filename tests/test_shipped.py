@@ -1,0 +1,158 @@
+"""Weights that come with the package: written, read back, refused when damaged, chosen when due."""
+
+import functools
+import json
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+
+import fer_jax
+from fer_jax import checkpoint, pack_weights, run_evaluate, run_predict, run_train, shipped, workdir
+from fer_jax.checkpoint import Record, Weights
+from fer_jax.choose_weights import choose_weights
+from fer_jax.data.read_csv import write_homework_csv
+from fer_jax.data.synthetic import draw_faces
+from fer_jax.errors import UserError
+from fer_jax.labels import LABELS
+from fer_jax.models import create_model, init_variables
+from fer_jax.preprocess import Normalization
+from tiny_run import tiny_config
+
+CONFIG = workdir.plain(tiny_config())
+FIGURES = {"parameters": 1}
+
+
+@functools.cache
+def weights():
+    """Random ones, of an MLP."""
+    model = create_model("mlp", CONFIG["mlp"])
+    draw = np.random.default_rng(0)
+    shapes = init_variables(model, jax.random.key(0))
+    variables = jax.tree.map(lambda x: draw.normal(size=x.shape).astype(np.float32), shapes)
+    mean, std = draw.uniform(1, 9, (2, 48, 48, 1)).astype(np.float32)
+    return Weights(variables, Normalization(mean, std), 1.25)
+
+
+def save(folder, name="mlp", **changes):
+    row = {"epoch": 3, "step": 12, "val_accuracy": 0.5, "seconds": 1.0}
+    record = Record(CONFIG | changes, [row], list(LABELS), {"digest": "d"})
+    shipped.save(name, weights(), record, FIGURES, folder)
+    return folder
+
+
+@pytest.fixture
+def ours(tmp_path, monkeypatch):
+    """A package whose only weights are the random ones, named mlp."""
+    monkeypatch.setattr(shipped, "FOLDER", save(tmp_path / "weights"))
+    return tmp_path
+
+
+def test_round_trip(tmp_path):
+    loaded, record, row = shipped.load("mlp", save(tmp_path))
+    assert record == Record(CONFIG, [row], list(LABELS), {"digest": "d"})
+    assert (row["epoch"], loaded.temperature) == (3, 1.25)
+    assert jax.tree.structure(loaded) == jax.tree.structure(weights())
+    for read, written in zip(jax.tree.leaves(loaded), jax.tree.leaves(weights()), strict=True):
+        # Half precision has 11 bits; what is no kernel is kept to the last bit.
+        exact = np.ndim(written) <= 1 or np.shape(written) == (48, 48, 1)
+        np.testing.assert_allclose(read, written, rtol=0 if exact else 2**-11, atol=0 if exact else 1e-7)
+
+
+def test_what_is_measured_is_what_is_written(tmp_path):
+    loaded = shipped.load("mlp", save(tmp_path))[0]
+    for read, rounded in zip(
+        jax.tree.leaves(loaded), jax.tree.leaves(shipped.round_to_shipped(weights())), strict=True
+    ):
+        np.testing.assert_array_equal(read, rounded)
+
+
+def test_unknown_name(tmp_path):
+    with pytest.raises(UserError, match=r"vgg: no weights of this name .* there are mlp"):
+        shipped.load("vgg", save(tmp_path))
+
+
+def test_damaged_file(tmp_path):
+    path = save(tmp_path) / "mlp.npz"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"mlp.npz: damaged"):
+        shipped.load("mlp", tmp_path)
+
+
+def test_pickled_objects_are_refused(tmp_path):
+    save(tmp_path)
+    np.savez(tmp_path / "mlp.npz", params=np.array([{"code": 1}], dtype=object))
+    with pytest.raises(UserError, match=r"mlp.npz: damaged .*allow_pickle"):
+        shipped.load("mlp", tmp_path)
+
+
+def test_arrays_of_another_shape(tmp_path):
+    save(tmp_path, mlp={"hidden": [9], "dropout": 0.0})
+    with pytest.raises(UserError, match=r"mlp.npz: .*/.* is .*, expected "):
+        shipped.load("mlp", tmp_path)
+
+
+def test_chosen_without_a_checkpoint_only(ours):
+    where = ours / "runs" / "mlp"
+    title = choose_weights(where, "mlp")[3]
+    assert title == "fer_jax/weights/mlp.npz, which comes with fer_jax, epoch 3, trained on synthetic"
+    assert not where.exists()
+    with pytest.raises(UserError, match="no checkpoint there"):
+        choose_weights(where, None)
+    with pytest.raises(UserError, match="no checkpoint there"):
+        choose_weights(where, "another")
+    run_train.train(tiny_config(epochs=1), where)
+    assert choose_weights(where, "mlp")[3] == f"{where}, epoch 1, trained on synthetic"
+
+
+def test_predict_and_eval(ours):
+    faces = draw_faces(21, seed=2)
+    write_homework_csv(ours / "faces.csv", faces)
+    given, where = workdir.plain(tiny_config()), ours / "runs" / "mlp"
+    options = {"with_probabilities": True, "shipped_name": "mlp"}
+    run_predict.predict_file(where, given, [], str(ours / "faces.csv"), str(ours / "out.csv"), **options)
+    chances = pd.read_csv(ours / "out.csv")[list(LABELS)].to_numpy()
+    loaded = shipped.round_to_shipped(weights())
+    logits = create_model("mlp", CONFIG["mlp"]).apply(
+        loaded.variables,
+        (faces.images.astype(np.float32) - loaded.normalization.mean) / loaded.normalization.std,
+        train=False,
+    )
+    np.testing.assert_allclose(chances, jax.nn.softmax(logits / 1.25), atol=2e-5)
+    np.testing.assert_allclose(fer_jax.load("mlp").predict(faces.images), chances, atol=2e-5)
+
+    given["dataset"] = str(ours / "faces.csv")
+    run_evaluate.evaluate_run(where, given, ["dataset"], shipped_name="mlp")
+    assert json.loads((where / "eval" / "metrics.json").read_text())["num_examples"] == 7
+    assert not checkpoint.has_checkpoint(where)
+
+
+def test_load_says_what_there_is(ours):
+    with pytest.raises(UserError, match=r"vgg: no such run, .* \(mlp\)"):
+        fer_jax.load("vgg")
+
+
+def test_pack(tmp_path):
+    """The best checkpoint of a run, with a temperature that lowers the loss."""
+    where = tmp_path / "run"
+    run_train.train(tiny_config(views="flip"), where)
+    figures = pack_weights.pack(where, "mine", tmp_path)
+    loaded, record, row = shipped.load("mine", tmp_path)
+    assert row == checkpoint.load_best(where)[2]
+    assert figures["parameters"] == 2304 * 8 + 8 * 7 + 7 + 16
+    flip = figures["validation"]["flip"]
+    assert flip["loss"] <= flip["loss_before_temperature"]
+    assert figures["validation"]["one"]["accuracy"] == pytest.approx(row["val_accuracy"], abs=1 / 21)
+    chances = run_evaluate.probabilities(loaded, record.config, pack_weights.check_faces(), views="one")
+    np.testing.assert_allclose(chances, figures["synthetic_probabilities"], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", shipped.names())
+def test_ours_give_the_recorded_probabilities(name):
+    """What was recorded when the file was made, to the differences between machines."""
+    loaded, record, _ = shipped.load(name)
+    chances = run_evaluate.probabilities(loaded, record.config, pack_weights.check_faces(), views="one")
+    recorded = shipped.read_about(name)["figures"]["synthetic_probabilities"]
+    np.testing.assert_allclose(chances, recorded, atol=1e-3)
+    assert (shipped.FOLDER / f"{name}.npz").stat().st_size < 20e6
