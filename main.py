@@ -35,18 +35,22 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
     configure_process()
     # After the flags: JAX is slow to import, and --help and misspelt flags should not wait for it.
-    from fer_jax import run_evaluate, run_predict, run_train
+    from fer_jax import run_evaluate, run_predict, run_seeds, run_train
 
     config = CONFIG.value
     name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
     if MODE.value == "train":
-        run_train.train(config, Path(WORKDIR.value or workdir.default_workdir(name, config.dataset)))
+        train = run_seeds.train_seeds if config.seeds > 1 else run_train.train
+        train(config, Path(WORKDIR.value or workdir.default_workdir(name, config.dataset)))
         return
     dataset = config.dataset if MODE.value == "eval" else None
     where = Path(WORKDIR.value or workdir.default_workdir(name, dataset))
     # The weights that come with the package stand in for the run of this name on real faces alone.
     shipped_name = None if WORKDIR.value or dataset == "synthetic" else name
     overrides = list(config_flags.get_override_values(flags.FLAGS["config"]))
+    if MODE.value == "eval" and run_seeds.folders(where):
+        run_seeds.evaluate_seeds(where, workdir.plain(config), overrides)
+        return
     if MODE.value == "eval":
         run_evaluate.evaluate_run(where, workdir.plain(config), overrides, shipped_name=shipped_name)
         return

@@ -51,14 +51,21 @@ def get_config() -> ConfigDict:
     config.epochs = 24
     config.optimizer = "adam"  # 'adam', 'sgd' or 'muon', the last two with Nesterov's momentum
     config.learning_rate = 3e-3  # the peak: linear warm-up, then cosine decay to 0
+    config.schedule = "cosine"  # 'cosine' after the warm-up, or 'one_cycle', which has its own
     config.warmup_epochs = 2.0
     config.momentum = 0.9  # of 'sgd' and 'muon'
     config.weight_decay = 0.05  # on kernels only; of 'sgd' it is in the gradient (there 5e-4), else apart
     config.clip_norm = 0.0  # largest global norm of the gradient; 0 for no limit
     config.label_smoothing = 0.1
     config.mixup_alpha = 0.0  # blends pairs of faces by shares from Beta(alpha, alpha); 0 for none
+    config.cutmix_alpha = 0.0  # pastes a part of another face, its area from Beta(alpha, alpha); 0 for none
+    config.teacher = (
+        ""  # learn from this network's probabilities too: a workdir, or weights that come with us
+    )
+    config.teacher_share = 0.7  # of the targets is the teacher's, the rest the labels'
     config.ema_decay = 0.998  # of the averaged weights that are evaluated and saved; 0 for none
     config.patience = 0  # stop after so many epochs without a better validation accuracy; 0 for never
+    config.seeds = 1  # runs with so many seeds, from seed on, each in a folder of the workdir
     config.seed = 0  # of initial weights, order, augmentation, dropout, drawn splits and drawn faces
 
     # Evaluation.

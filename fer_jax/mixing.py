@@ -31,3 +31,35 @@ def mixup(
         return own * values + (1 - own) * values[partner]
 
     return blend(images.astype(jnp.float32)), blend(targets)
+
+
+def cutmix(
+    key: jax.Array, images: jax.Array, targets: jax.Array, *, alpha: float
+) -> tuple[jax.Array, jax.Array]:
+    """Pastes a rectangle of another example over each (Yun et al., "CutMix", 2019).
+
+    The rectangle has the image's proportions, an area of 1 - Beta(alpha, alpha) of it, and its centre
+    anywhere, so that a part of it may lie outside; the targets are blended by the area that lies inside.
+
+    Args:
+      key: PRNG key.
+      images: (N, H, W, C).
+      targets: float32 (N, K), a distribution over the classes.
+      alpha: above 0; 1 draws the area uniformly.
+
+    Returns:
+      Images float32 (N, H, W, C) and targets float32 (N, K).
+    """
+    share_key, partner_key, centre_key = jax.random.split(key, 3)
+    count, height, width = images.shape[:3]
+    reach = jnp.sqrt(1 - jax.random.beta(share_key, alpha, alpha, (count, 1))) / 2
+    centre = jax.random.uniform(centre_key, (count, 2))
+    inside = [
+        jnp.abs((jnp.arange(side, dtype=jnp.float32)[None] + 0.5) / side - centre[:, axis, None]) < reach
+        for axis, side in enumerate((height, width))
+    ]
+    pasted = (inside[0][:, :, None] & inside[1][:, None, :])[..., None]
+    partner = jax.random.permutation(partner_key, count)
+    images = images.astype(jnp.float32)
+    other = jnp.mean(pasted.astype(jnp.float32), (1, 2))
+    return jnp.where(pasted, images[partner], images), (1 - other) * targets + other * targets[partner]

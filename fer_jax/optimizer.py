@@ -9,17 +9,30 @@ from fer_jax.errors import UserError
 from fer_jax.labels import NUM_CLASSES
 from fer_jax.muon import scale_by_muon
 
+SCHEDULES = ("cosine", "one_cycle")
 OPTIMIZERS = ("adam", "sgd", "muon")
 
 _ADAM_SHARE = 0.15
 """Of Muon's learning rate, for what Adam updates beside it: 0.003 beside 0.02."""
 
 
-def learning_rate_schedule(*, peak: float, warmup_steps: int, total_steps: int) -> optax.Schedule:
-    """Linear warm-up from 0 to ``peak``, then cosine decay to 0 at ``total_steps``.
+def learning_rate_schedule(
+    *, peak: float, warmup_steps: int, total_steps: int, name: str = "cosine"
+) -> optax.Schedule:
+    """The learning rate of each step, up to ``peak`` and down again.
 
-    Loshchilov and Hutter, "SGDR", 2017 (one period).
+    ``cosine``: linear warm-up from 0 over ``warmup_steps``, then cosine decay to 0 at ``total_steps``
+    (Loshchilov and Hutter, "SGDR", 2017, one period). ``one_cycle``: from a 25th of the peak up to it
+    over three tenths of the steps, down to a 10,000th of where it began, both by half a cosine (Smith and
+    Topin, "Super-Convergence", 2018); it needs no ``warmup_steps``.
+
+    Raises:
+      UserError: an unknown ``name``.
     """
+    if name not in SCHEDULES:
+        raise UserError(f"schedule={name!r} is unknown; choose one of {', '.join(SCHEDULES)}")
+    if name == "one_cycle":
+        return optax.cosine_onecycle_schedule(total_steps, peak)
     if warmup_steps == 0:
         return optax.cosine_decay_schedule(peak, total_steps)
     return optax.warmup_cosine_decay_schedule(

@@ -7,7 +7,7 @@ from fer_jax.augment import FILL_MODES
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
 from fer_jax.models import MODELS
-from fer_jax.optimizer import OPTIMIZERS
+from fer_jax.optimizer import OPTIMIZERS, SCHEDULES
 from fer_jax.preprocess import BALANCES, NORMALIZATIONS
 from fer_jax.views import VIEWS
 
@@ -20,6 +20,7 @@ SPLITS = ("validation", "test")
 _CHOICES = {
     "model": tuple(MODELS),
     "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
     "normalize": NORMALIZATIONS,
     "balance": BALANCES,
     "augmentation.fill_mode": FILL_MODES,
@@ -27,7 +28,7 @@ _CHOICES = {
     "views": VIEWS,
     "split": SPLITS,
 }
-_AT_LEAST_ONE = ("batch_size", "epochs", "synthetic.num_train", "synthetic.num_validation")
+_AT_LEAST_ONE = ("batch_size", "epochs", "seeds", "synthetic.num_train", "synthetic.num_validation")
 # Fractions that may be 0 but not 1; ranges, rates and counts that may not be negative.
 _BELOW_ONE = (
     "validation_fraction",
@@ -44,6 +45,7 @@ _NOT_NEGATIVE = (
     "weight_decay",
     "clip_norm",
     "mixup_alpha",
+    "cutmix_alpha",
     "patience",
     "seed",
     "synthetic.num_test",
@@ -68,8 +70,10 @@ def check_values(config: Mapping[str, Any]) -> None:
         _require(0 <= flat[name] < 1, name, flat[name], "0 or more, and below 1")
     for name in (*_NOT_NEGATIVE, *ranges):
         _require(flat[name] >= 0, name, flat[name], "0 or more")
-    chance = flat["augmentation.erasing_probability"]
-    _require(0 <= chance <= 1, "augmentation.erasing_probability", chance, "0 to 1")
+    for name in ("augmentation.erasing_probability", "teacher_share"):
+        _require(0 <= flat[name] <= 1, name, flat[name], "0 to 1")
+    one_way = not (flat["mixup_alpha"] and flat["cutmix_alpha"])
+    _require(one_way, "cutmix_alpha", flat["cutmix_alpha"], "0 where mixup_alpha is above 0")
     for name in ("cnn.widths", "cnn.blocks", "mlp.hidden"):
         sizes = bool(flat[name]) and all(isinstance(n, int) and n >= 1 for n in flat[name])
         _require(sizes, name, flat[name], "whole numbers of 1 or more")

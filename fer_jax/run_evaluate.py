@@ -37,12 +37,18 @@ def evaluate_run(
     """
     weights, config, row = load_weights(where, given, overrides, shipped_name=shipped_name)
     splits = load_dataset(config)
+    labelled_faces(config, splits)
+    score_and_report(weights, config, splits, where, epoch=row["epoch"])
+
+
+def labelled_faces(config: Mapping[str, Any], splits: Splits) -> Faces:
+    """The faces of ``config["split"]``. Raises UserError if the data set gives none with labels."""
     faces = getattr(splits, config["split"])
     if faces is None or faces.labels is None:
         raise UserError(
             f"{config['dataset']}: gives no labelled {config['split']} faces; choose another split"
         )
-    score_and_report(weights, config, splits, where, epoch=row["epoch"])
+    return faces
 
 
 def load_weights(
@@ -80,7 +86,7 @@ def score(
 ) -> tuple[dict[str, Any], Bins]:
     """The content of ``eval/metrics.json`` for labelled ``faces``, and their bins of confidence."""
     result = evaluate.evaluate(
-        evaluate.make_eval_step(_forward(weights, config, views)),
+        evaluate.make_eval_step(make_forward(weights, config, views=views)),
         weights.variables,
         weights.normalization,
         faces.images,
@@ -91,10 +97,11 @@ def score(
     return {"split": split, "views": views, **summarize(result.confusion, result.loss), **error}, result.bins
 
 
-def report(result: dict[str, Any], where: Path, *, epoch: int) -> None:
-    """Prints the result, and writes it for programs and people to ``where/eval/``."""
+def report(result: dict[str, Any], where: Path, *, epoch: int, quiet: bool = False) -> None:
+    """Prints the result, unless ``quiet``, and writes it for programs and people to ``where/eval/``."""
     text = report_text(result, epoch=epoch)
-    print(text)
+    if not quiet:
+        print(text)
     folder = where / "eval"
     workdir.write_json(folder / "metrics.json", result)
     workdir.write_text(folder / "report.txt", text + "\n")
@@ -103,7 +110,8 @@ def report(result: dict[str, Any], where: Path, *, epoch: int) -> None:
     workdir.write_text(folder / "confusion_matrix.csv", table.to_csv())
     title = f"{result['split']}: {result['accuracy']:.1%} of {result['num_examples']:,} faces"
     plots.save_confusion_matrix(folder / "confusion_matrix.png", confusion, title=title)
-    print(f"written: {folder}/metrics.json, report.txt, confusion_matrix.csv, .png, reliability.png")
+    if not quiet:
+        print(f"written: {folder}/metrics.json, report.txt, confusion_matrix.csv, .png, reliability.png")
 
 
 def report_text(result: dict[str, Any], *, epoch: int) -> str:
@@ -129,18 +137,19 @@ def report_text(result: dict[str, Any], *, epoch: int) -> str:
     return "\n".join([header, *matrix, "", *classes, "", totals])
 
 
+def make_forward(weights: checkpoint.Weights, config: Mapping[str, Any], *, views: str) -> Callable:
+    """``evaluate.make_forward`` for the network that the config names, with the weights' temperature."""
+    model = create_model(config["model"], config[config["model"]])
+    return evaluate.make_forward(
+        model=model, normalize_kind=config["normalize"], views=views, temperature=weights.temperature
+    )
+
+
 def probabilities(
     weights: checkpoint.Weights, config: Mapping[str, Any], images: np.ndarray, *, views: str
 ) -> np.ndarray:
     """Probabilities float32 (N, 7) of images uint8 (N, 48, 48, 1)."""
-    forward = jax.jit(_forward(weights, config, views))
+    forward = jax.jit(make_forward(weights, config, views=views))
     return evaluate.predict_probabilities(
         forward, weights.variables, weights.normalization, images, batch_size=config["batch_size"]
-    )
-
-
-def _forward(weights: checkpoint.Weights, config: Mapping[str, Any], views: str) -> Callable:
-    model = create_model(config["model"], config[config["model"]])
-    return evaluate.make_forward(
-        model=model, normalize_kind=config["normalize"], views=views, temperature=weights.temperature
     )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fer_jax import run_evaluate, workdir
+from fer_jax import run_evaluate, run_seeds, workdir
 from fer_jax.data.load import load_unlabelled
 from fer_jax.labels import LABELS
 
@@ -25,7 +25,7 @@ def predict_file(
     """Writes ``id,label`` for every face of ``source`` to ``output``, atomically.
 
     Args:
-      where: the workdir whose best checkpoint is used.
+      where: the workdir whose best checkpoint is used, or those of its seeds.
       given: the command's config.
       overrides: the fields that the command line set.
       source: a CSV file of any layout, a picture, or a folder of pictures.
@@ -36,9 +36,19 @@ def predict_file(
     Raises:
       UserError: no checkpoint, or bad input.
     """
-    weights, config, _ = run_evaluate.load_weights(where, given, overrides, shipped_name=shipped_name)
+    # Of several seeds the ensemble: the mean of their probabilities.
+    loaded = [
+        run_evaluate.load_weights(run, given, overrides, shipped_name=shipped_name)
+        for run in run_seeds.folders(where) or [where]
+    ]
     faces = load_unlabelled(source)
-    chances = run_evaluate.probabilities(weights, config, faces.images, views=config["views"])
+    chances = np.mean(
+        [
+            run_evaluate.probabilities(weights, config, faces.images, views=config["views"])
+            for weights, config, _ in loaded
+        ],
+        axis=0,
+    )
     workdir.write_text(Path(output), table(faces.ids, chances, with_probabilities=with_probabilities))
     print(f"written: {output}, {len(faces):,} rows")
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ml_collections import ConfigDict
 
 from fer_jax import checkpoint, evaluate, plots, run_evaluate, workdir
 from fer_jax.augment import augment
+from fer_jax.choose_weights import by_path_or_name
 from fer_jax.data import load_dataset
 from fer_jax.data.faces import Splits
 from fer_jax.errors import UserError
@@ -44,6 +46,8 @@ def train(config: ConfigDict, where: Path) -> None:
     """
     plain_config = workdir.plain(config)
     check_values(plain_config)
+    if any(where.glob("seed-*")):
+        raise UserError(f"{where}: holds runs of several seeds; add --workdir={where}-2 for one of one seed")
     record = _saved_record(where)
     if record is not None:
         check_same_run(record.config, plain_config, str(where))
@@ -121,7 +125,10 @@ def _train(
         class_weights=weights if config.balance == "weights" else None,
         label_smoothing=config.label_smoothing,
         mixup_alpha=config.mixup_alpha,
+        cutmix_alpha=config.cutmix_alpha,
         ema_decay=config.ema_decay,
+        teacher=_teacher(config.teacher) if config.teacher else None,
+        teacher_share=config.teacher_share,
     )
     forward = evaluate.make_forward(model=model, normalize_kind=config.normalize)
     eval_step = evaluate.make_eval_step(forward)
@@ -168,6 +175,14 @@ def _train(
     return rows
 
 
+def _teacher(workdir_or_name: str) -> Callable[[jax.Array], jax.Array]:
+    """Faces float32 (N, 48, 48, 1) -> probabilities (N, 7), of a trained network."""
+    weights, record = by_path_or_name(workdir_or_name)
+    print(f"teacher: {workdir_or_name}, {record.rows[-1]['val_accuracy']:.1%} on its validation faces")
+    forward = run_evaluate.make_forward(weights, record.config, views="one")
+    return lambda images: jnp.exp(forward(weights.variables, weights.normalization, images))
+
+
 def _write_rows(where: Path, rows: list[dict[str, Any]]) -> None:
     workdir.write_rows(where / "metrics.jsonl", rows)
     plots.save_curves(where / "curves.png", rows)
@@ -190,6 +205,7 @@ def make_schedule(config: ConfigDict, num_train: int):
         peak=config.learning_rate,
         warmup_steps=round(config.warmup_epochs * steps_per_epoch),
         total_steps=config.epochs * steps_per_epoch,
+        name=config.schedule,
     )
 
 

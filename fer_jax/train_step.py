@@ -11,7 +11,7 @@ import optax
 
 from fer_jax.augment import augment
 from fer_jax.labels import NUM_CLASSES, SIDE
-from fer_jax.mixing import mixup
+from fer_jax.mixing import cutmix, mixup
 from fer_jax.preprocess import Normalization, normalize
 from fer_jax.state import TrainState
 
@@ -55,7 +55,10 @@ def make_train_step(
     class_weights: np.ndarray | None = None,
     label_smoothing: float = 0.0,
     mixup_alpha: float = 0.0,
+    cutmix_alpha: float = 0.0,
     ema_decay: float = 0.0,
+    teacher: Callable[[jax.Array], jax.Array] | None = None,
+    teacher_share: float = 0.0,
 ) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, dict[str, jax.Array]]]:
     """A pure ``(state, batch, key, *, side=48) -> (state, metrics)``; ``key`` is folded with the step.
 
@@ -68,8 +71,13 @@ def make_train_step(
       class_weights: float32 (7,), multiplies the loss of an example by its class (of a blended one by
         their mean); None for 1.
       label_smoothing: share of the target spread evenly over the classes (Szegedy et al., 2016).
-      mixup_alpha: see ``mixing.mixup``; 0 for none.
+      mixup_alpha, cutmix_alpha: see ``mixing.mixup`` and ``mixing.cutmix``; 0 for none.
       ema_decay: of the moving averages; 0 if the state keeps none.
+      teacher: maps the augmented faces, float32 (N, 48, 48, 1) in grey levels, to probabilities (N, 7),
+        of which the targets take ``teacher_share`` (Hinton et al., "Distilling the Knowledge in a Neural
+        Network", 2015); it sees the very faces that the network sees, unscaled (Beyer et al., "Knowledge
+        distillation: a good teacher is patient and consistent", 2022).
+      teacher_share: 0 to 1.
 
     Returns:
       The step; ``side`` is that of the square, in pixels, which the faces are scaled to before the
@@ -78,7 +86,7 @@ def make_train_step(
     """
     weights = jnp.asarray(np.ones(NUM_CLASSES) if class_weights is None else class_weights, jnp.float32)
 
-    def loss_of(params, batch_stats, images, targets, dropout_key):
+    def loss_of(params, batch_stats, images, targets, example_weights, dropout_key):
         logits, changed = model.apply(
             {"params": params, "batch_stats": batch_stats},
             images,
@@ -86,21 +94,35 @@ def make_train_step(
             rngs={"dropout": dropout_key},
             mutable=["batch_stats"],
         )
-        losses = optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, label_smoothing))
-        return jnp.mean(losses * (targets @ weights)), (logits, changed.get("batch_stats", {}))
+        losses = optax.softmax_cross_entropy(logits, targets)
+        return jnp.mean(losses * example_weights), (logits, changed.get("batch_stats", {}))
 
     def train_step(state: TrainState, batch: Batch, key: jax.Array, *, side: int = SIDE):
         augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
-        images, targets = batch.images, jax.nn.one_hot(batch.labels, NUM_CLASSES)
-        # With no augmentation, and 48 pixels, this leaves the images as they are.
-        images = augment(augment_key, images, size=(side, side), **(augmentation or {}))
-        if mixup_alpha:
-            images, targets = mixup(jax.random.fold_in(augment_key, 1), images, targets, alpha=mixup_alpha)
+        mixing_key = jax.random.fold_in(augment_key, 1)
+        targets = jax.nn.one_hot(batch.labels, NUM_CLASSES)
+
+        def augmented(size, targets):
+            # With no augmentation, and 48 pixels, this leaves the images as they are.
+            images = augment(augment_key, batch.images, size=(size, size), **(augmentation or {}))
+            if mixup_alpha:
+                images, targets = mixup(mixing_key, images, targets, alpha=mixup_alpha)
+            if cutmix_alpha:
+                images, targets = cutmix(mixing_key, images, targets, alpha=cutmix_alpha)
+            return images, targets
+
+        images, targets = augmented(side, targets)
+        example_weights = targets @ weights
+        targets = optax.smooth_labels(targets, label_smoothing)
+        if teacher is not None:
+            # By the same keys: the same faces, in the teacher's size.
+            taught = jax.lax.stop_gradient(teacher(augmented(SIDE, targets)[0]))
+            targets = (1 - teacher_share) * targets + teacher_share * taught
         images = normalize(images, normalization, kind=normalize_kind)
         # Else XLA fuses the warp into each use of the images and computes it again there.
         images = jax.lax.optimization_barrier(images)
         (loss, (logits, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(
-            state.params, state.batch_stats, images, targets, dropout_key
+            state.params, state.batch_stats, images, targets, example_weights, dropout_key
         )
         # optax mixes its float32 moments with weakly typed Python scalars.
         with jax.numpy_dtype_promotion("standard"):

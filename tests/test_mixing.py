@@ -1,4 +1,4 @@
-"""Mixup: every result is a blend of two, with the shares that Beta gives."""
+"""Mixup: every result is a blend of two, with the shares that Beta gives. Cutmix: by the area shown."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from fer_jax.mixing import mixup
+from fer_jax.mixing import cutmix, mixup
 
 KEY = jax.random.key(2)
 COUNT = 4000
@@ -67,3 +67,41 @@ def test_compiled_is_the_same():
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
         assert a.dtype == jnp.float32
+
+
+def pasted(alpha, count, side=24):
+    """Cutmix of images whose pixels all hold their row number -> images, targets, one-hot in the row."""
+    images = jnp.broadcast_to(
+        jnp.arange(count, dtype=jnp.uint16).reshape(-1, 1, 1, 1), (count, side, side, 1)
+    )
+    out, targets = cutmix(KEY, images, jnp.eye(count, dtype=jnp.float32), alpha=alpha)
+    return np.asarray(out)[..., 0], np.asarray(targets)
+
+
+def test_cutmix_targets_are_the_areas():
+    """Each image shows its own face and at most one other, that one in a full rectangle."""
+    images, targets = pasted(1.0, count=60)
+    for row, (image, target) in enumerate(zip(images, targets, strict=True)):
+        areas = np.bincount(image.astype(int).ravel(), minlength=60) / image.size
+        np.testing.assert_allclose(target, areas, atol=1e-6)
+        other = image != row
+        rectangle = other.any(1)[:, None] & other.any(0)[None]
+        np.testing.assert_array_equal(other, rectangle)
+    assert np.count_nonzero(targets * (1 - np.eye(60))) > 40
+
+
+def test_cutmix_areas():
+    """Of a rectangle of the image's proportions with any centre, beta's share kept: in closed form by area.
+
+    With half-sides r = sqrt(u) / 2, u uniform, a side's mean part inside is 2 r - r ** 2.
+    """
+    _, targets = pasted(1.0, count=3000, side=48)
+    own = targets[np.eye(3000, dtype=bool)]
+    half = np.sqrt(np.linspace(0, 1, 100_001)) / 2
+    assert 1 - own.mean() == pytest.approx(np.mean((2 * half - half**2) ** 2), abs=0.01)
+
+
+def test_cutmix_of_colour_and_shape():
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 6, 3), np.uint8)
+    out, targets = cutmix(KEY, jnp.asarray(images), jnp.eye(5), alpha=0.5)
+    assert (out.shape, out.dtype, targets.shape) == ((5, 8, 6, 3), jnp.float32, (5, 5))

@@ -22,6 +22,16 @@ def by_hand_rate(step, *, peak, warmup_steps, total_steps):
     return peak * (1 + np.cos(np.pi * share)) / 2
 
 
+def test_one_cycle_landmarks():
+    """A 25th of the peak, the peak after three tenths, half-way in the middle of each half cosine."""
+    options = {"peak": 0.5, "warmup_steps": 7, "total_steps": 100, "name": "one_cycle"}
+    start, end = 0.5 / 25, 0.5 / 25e4
+    expected = [start, (start + 0.5) / 2, 0.5, (0.5 + end) / 2, end, end]
+    np.testing.assert_allclose(rates([0, 15, 30, 65, 100, 120], **options), expected, rtol=1e-4)
+    with pytest.raises(UserError, match=r"schedule='step'.*cosine, one_cycle"):
+        learning_rate_schedule(peak=1.0, warmup_steps=0, total_steps=9, name="step")
+
+
 def test_schedule_landmarks():
     found = rates([0, 5, 10, 60, 110, 500], peak=0.4, warmup_steps=10, total_steps=110)
     np.testing.assert_allclose(found, [0, 0.2, 0.4, 0.2, 0, 0], atol=1e-7)

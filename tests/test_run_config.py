@@ -101,6 +101,10 @@ def test_our_own_configs_are_good(module):
         ("train_sides", [32]),
         ("train_sides", []),
         ("mixup_alpha", -0.1),
+        ("cutmix_alpha", -0.1),
+        ("teacher_share", 1.1),
+        ("schedule", "step"),
+        ("seeds", 0),
     ],
 )
 def test_bad_values_are_named(name, value):

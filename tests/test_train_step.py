@@ -1,6 +1,7 @@
 """The train step against gradients written out in NumPy; the loop around it."""
 
 import functools
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -182,9 +183,69 @@ def test_loss_of_blended_faces_by_hand(monkeypatch, smoothing):
     assert int(metrics["correct"]) == np.sum(logits.argmax(-1) == labels)
 
 
+def mean_loss(logits, targets):
+    return -np.sum(targets * scipy.special.log_softmax(logits, -1), -1).mean()
+
+
+def test_targets_of_a_teacher_by_hand():
+    """Its share of its probabilities, the rest of the smoothed labels."""
+    chances = np.random.default_rng(3).dirichlet(np.ones(7), 12).astype(np.float32)
+    options = {"teacher": lambda images: jnp.asarray(chances), "label_smoothing": 0.2}
+    before = fresh_state()
+    logits = by_hand(before.params, smoothing=0.0, weights=np.ones(7))[1]
+    labels = 0.8 * np.eye(7)[np.asarray(data().labels)] + 0.2 / 7
+    for share in (0.0, 0.3, 1.0):
+        _, metrics = jax.jit(step_of(teacher_share=share, **options))(before, data(), KEY)
+        expected = mean_loss(logits, (1 - share) * labels + share * chances)
+        assert float(metrics["loss"]) == pytest.approx(expected, rel=1e-5)
+
+
+class OfAnySize(nn.Module):
+    """A dense layer on the mean grey level; passes on what it was called with."""
+
+    watch: Callable
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        self.watch(x)
+        return nn.Dense(7)(jnp.mean(x, (1, 2)))
+
+
+def test_teacher_sees_the_networks_faces_unscaled():
+    """Those that a network of 48 pixels would see; whatever the side of the network that learns."""
+    options = {"augmentation": {"rotation_range": 20.0}, "cutmix_alpha": 1.0, "teacher_share": 0.5}
+    statistics = fit_normalization(np.asarray(data().images), kind="global")
+
+    def step(side):
+        inputs, seen = [], []
+
+        def teacher(images):
+            seen.append(images)
+            return jnp.full((12, 7), 1 / 7)
+
+        model, optimizer = OfAnySize(inputs.append), optax.sgd(0.1)
+        state = create_state(KEY, model=model, optimizer=optimizer, ema=False)
+        inputs.clear()
+        make_train_step(
+            model=model,
+            optimizer=optimizer,
+            normalization=statistics,
+            normalize_kind="global",
+            teacher=teacher,
+            **options,
+        )(state, data(), KEY, side=side)
+        return np.asarray(inputs[0]) * statistics.std + statistics.mean, seen[0]
+
+    full, taught = step(48)
+    scaled, taught_of_scaled = step(32)
+    assert scaled.shape == (12, 32, 32, 1)
+    np.testing.assert_allclose(full, taught, rtol=1e-4, atol=1e-3)
+    np.testing.assert_array_equal(taught, taught_of_scaled)
+
+
 AUGMENTATION = {"brightness_range": 0.5}
 RANDOM = pytest.mark.parametrize(
-    "options", [{"dropout": 0.5}, {"augmentation": AUGMENTATION}, {"mixup_alpha": 0.4}]
+    "options", [{"dropout": 0.5}, {"augmentation": AUGMENTATION}, {"mixup_alpha": 0.4}, {"cutmix_alpha": 1.0}]
 )
 
 

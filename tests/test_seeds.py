@@ -1,0 +1,121 @@
+"""Several seeds in one command: each run as if alone, their mean and spread, the ensemble."""
+
+import json
+import statistics
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics
+
+from fer_jax import run_evaluate, run_predict, run_seeds, run_train, workdir
+from fer_jax.data.faces import Faces
+from fer_jax.data.read_csv import write_homework_csv
+from fer_jax.data.synthetic import synthetic_splits
+from fer_jax.errors import UserError
+from fer_jax.labels import LABELS
+from tiny_run import read_rows, tiny_config
+
+FACES = synthetic_splits(num_train=70, num_validation=21, num_test=14, seed=0)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """One split for all seeds, as FER2013 has it: a Kaggle file."""
+    path = tmp_path_factory.mktemp("data") / "kaggle.csv"
+    parts = [("Training", FACES.train), ("PublicTest", FACES.validation)]
+    rows = [
+        {"emotion": label, "pixels": " ".join(map(str, image.ravel())), "Usage": usage}
+        for usage, faces in parts
+        for image, label in zip(faces.images, faces.labels, strict=True)
+    ]
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, dataset):
+    where = tmp_path_factory.mktemp("runs") / "mlp"
+    run_seeds.train_seeds(tiny_config(dataset=dataset, seeds=2, seed=3, epochs=1), where)
+    return where
+
+
+def test_each_is_the_run_of_its_seed(trained, dataset, tmp_path):
+    run_train.train(tiny_config(dataset=dataset, seed=4, epochs=1), tmp_path)
+    alone, among = read_rows(tmp_path)[0], read_rows(trained / "seed-4")[0]
+    for name in set(alone) - {"seconds", "images_per_second"}:
+        assert among[name] == alone[name]
+    assert [path.name for path in run_seeds.folders(trained)] == ["seed-3", "seed-4"]
+    assert read_rows(trained / "seed-3")[0]["train_loss"] != alone["train_loss"]
+
+
+def test_summary(trained, tmp_path):
+    """Against scikit-learn and the standard library, from the probabilities of each."""
+    write_homework_csv(tmp_path / "faces.csv", Faces(FACES.validation.images, None, FACES.validation.ids))
+    given = workdir.plain(tiny_config())
+    chances = []
+    for run in (*run_seeds.folders(trained), trained):
+        out = tmp_path / "out.csv"
+        run_predict.predict_file(
+            run, given, [], str(tmp_path / "faces.csv"), str(out), with_probabilities=True
+        )
+        chances.append(pd.read_csv(out)[list(LABELS)].to_numpy())
+    np.testing.assert_allclose(chances[2], (chances[0] + chances[1]) / 2, atol=2e-6)
+
+    summary = json.loads((trained / "eval" / "metrics.json").read_text())
+    labels = FACES.validation.labels
+    accuracies = [metrics.accuracy_score(labels, c.argmax(1)) for c in chances]
+    assert [r["accuracy"] for r in summary["seeds"].values()] == pytest.approx(accuracies[:2])
+    assert summary["mean"]["accuracy"] == pytest.approx(np.mean(accuracies[:2]))
+    losses = [metrics.log_loss(labels, c / c.sum(1, keepdims=True), labels=range(7)) for c in chances]
+    assert summary["standard_deviation"]["loss"] == pytest.approx(statistics.stdev(losses[:2]), abs=1e-4)
+    assert summary["ensemble"]["accuracy"] == pytest.approx(accuracies[2])
+    assert summary["ensemble"]["loss"] == pytest.approx(losses[2], abs=1e-4)
+
+
+def test_again(trained, dataset, capsys):
+    """Finished runs stay, one more seed is added to them."""
+    before = read_rows(trained / "seed-3")
+    run_seeds.evaluate_seeds(trained, workdir.plain(tiny_config()), [])
+    printed = capsys.readouterr().out
+    assert [line.split()[0] for line in printed.splitlines()[-7:-1]] == [
+        "accuracy",
+        "seed-3",
+        "seed-4",
+        "mean",
+        "standard",
+        "ensemble",
+    ]
+    assert read_rows(trained / "seed-3") == before
+
+
+def test_no_ensemble_of_seeds_that_validate_on_other_faces(trained, monkeypatch, capsys):
+    """Where the split is drawn by seed, one network's validation faces are another's training faces."""
+    drawn = iter([FACES, FACES._replace(validation=FACES.validation.take(np.arange(7)))])
+    monkeypatch.setattr(run_seeds, "load_dataset", lambda config: next(drawn))
+    monkeypatch.setattr(run_evaluate, "report", lambda *args, **options: None)
+    monkeypatch.setattr(workdir, "write_json", lambda *args: None)
+    run_seeds.evaluate_seeds(trained, workdir.plain(tiny_config()), [])
+    assert "ensemble" not in capsys.readouterr().out
+
+
+def test_one_and_several_do_not_mix(trained, tmp_path):
+    with pytest.raises(UserError, match="holds runs of several seeds"):
+        run_train.train(tiny_config(), trained)
+    run_train.train(tiny_config(epochs=1), tmp_path)
+    with pytest.raises(UserError, match="holds a run of one seed"):
+        run_seeds.train_seeds(tiny_config(seeds=2), tmp_path)
+    assert not run_seeds.folders(tmp_path)
+
+
+def test_a_network_learns_from_a_teacher(trained, dataset, tmp_path, capsys):
+    """Of its probabilities alone: the loss is never below their entropy."""
+    options = {"dataset": dataset, "epochs": 1, "teacher": str(trained / "seed-3"), "label_smoothing": 0.0}
+    run_train.train(tiny_config(teacher_share=1.0, **options), tmp_path)
+    assert f"teacher: {trained}/seed-3, " in capsys.readouterr().out
+    weights, config, _ = run_evaluate.load_weights(trained / "seed-3", workdir.plain(tiny_config()), [])
+    chances = run_evaluate.probabilities(weights, config, FACES.train.images, views="one")
+    entropy = -(chances * np.log(chances)).sum(1).mean()
+    assert read_rows(tmp_path)[0]["train_loss"] > entropy - 0.1
+    with pytest.raises(UserError, match="nowhere: no such run"):
+        run_train.train(tiny_config(**options | {"teacher": "nowhere"}), tmp_path / "new")
