@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import cnn, mlp
+from configs import cnn, mlp, tiny
 from fer_jax.errors import UserError
 from fer_jax.models import count_parameters, create_model, init_variables, layers, parameter_table
 
@@ -171,6 +171,10 @@ def test_networks_are_of_about_the_same_size():
     """So that the comparison is between architectures."""
     sizes = [count_parameters(configured_parameters(module.get_config())) for module in (cnn, mlp)]
     assert max(sizes) <= 1.05 * min(sizes)
+
+
+def test_tiny_is_tiny():
+    assert count_parameters(configured_parameters(tiny.get_config())) <= 100_000
 
 
 def test_mlp_parameters_in_closed_form():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs import best, cnn, mlp
+from configs import best, cnn, mlp, tiny
 from fer_jax.errors import UserError
 from fer_jax.run_config import (
     EVALUATION_FIELDS,
@@ -79,7 +79,7 @@ def test_evaluation_refuses_by_name():
         merge_for_evaluation(SAVED, given, ["mlp.dropout", "epochs"], "runs/x")
 
 
-@pytest.mark.parametrize("module", [best, cnn, mlp])
+@pytest.mark.parametrize("module", [best, cnn, mlp, tiny])
 def test_our_own_configs_are_good(module):
     check_values(plain(module.get_config()))
 
