@@ -23,6 +23,18 @@ def accuracy_interval(confusion: np.ndarray) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
+def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
+    """Two-sided p-value that two classifiers err equally often: the exact McNemar test (1947).
+
+    ``first``, ``second``: bool (N,), which examples each got right. 1 where they never differ.
+    """
+    from scipy.stats import binomtest
+
+    only_first, only_second = int(np.sum(first & ~second)), int(np.sum(second & ~first))
+    differ = only_first + only_second
+    return float(binomtest(only_first, differ).pvalue) if differ else 1.0
+
+
 def precision_recall_f1(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Per class, float64 (K,) each; 0 where undefined (no such prediction, no such example)."""
     hits = np.diag(confusion).astype(float)

@@ -5,9 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import ablations
+import accuracy
 import run as benchmarks
+from fer_jax import run_train, workdir
+from fer_jax.data import load_dataset
+from tiny_run import tiny_config
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,3 +51,25 @@ def test_run(tmp_path):
     assert 0 < row["min"] <= row["median"] <= row["max"]
     assert (tmp_path / "results.png").stat().st_size > 0
     assert "ours / theirs" in done.stdout
+
+
+def test_flags_of_an_ablation():
+    """What a row gives takes the place of the base's; nothing comes twice."""
+    given = ablations.flags("adam", 3)
+    assert "--config.optimizer=adam" in given
+    assert "--config.epochs=3" in given
+    assert len({flag.split("=")[0] for flag in given}) == len(given)
+    assert ablations.flags("plain", 3) != given
+
+
+def test_compare(tmp_path):
+    """One network against itself: nothing gained, and the accuracy that eval finds."""
+    run_train.train(tiny_config(epochs=1), tmp_path / "run")
+    faces = load_dataset(workdir.plain(tiny_config())).validation
+    name = str(tmp_path / "run")
+    table = accuracy.compare([name, name], faces, np.ones(len(faces), bool), views=("one",))
+    found = json.loads((tmp_path / "run" / "eval" / "metrics.json").read_text())
+    cells = [cell.strip() for cell in table.splitlines()[-1].split("|")]
+    assert cells[3].startswith(f"{found['accuracy']:.2%} ")
+    assert cells[4] == f"{found['accuracy']:.2%}"
+    assert cells[5] == f"{found['macro_f1']:.3f}"

@@ -1,6 +1,7 @@
 """Figures of merit against scikit-learn."""
 
 import json
+import math
 import warnings
 
 import numpy as np
@@ -95,3 +96,14 @@ def test_summary_is_plain_json_of_all_figures():
     assert [row["support"] for row in summary["per_class"].values()] == np.bincount(
         true, minlength=7
     ).tolist()
+
+
+@pytest.mark.parametrize(("gained", "lost"), [(1, 8), (5, 5), (12, 3), (0, 0), (0, 4)])
+def test_mcnemar(gained, lost):
+    """Twice the tail of a fair coin, summed term by term."""
+    second = np.array([True] * gained + [False] * lost + [True] * 7 + [False] * 2)
+    first = np.array([False] * gained + [True] * lost + [True] * 7 + [False] * 2)
+    n, k = gained + lost, min(gained, lost)
+    expected = min(1, 2 * sum(math.comb(n, i) for i in range(k + 1)) / 2**n)
+    assert metrics.mcnemar(first, second) == pytest.approx(expected)
+    assert metrics.mcnemar(second, first) == pytest.approx(expected)
