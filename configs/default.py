@@ -7,7 +7,7 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
 
     # Data.
-    config.dataset = "synthetic"  # 'synthetic', a CSV file (.gz, .xz, .zip too), or a folder of pictures
+    config.dataset = "synthetic"  # or a CSV file (also .gz, .xz, .zip), a folder, 'kaggle:OWNER/NAME'
     config.split = "validation"  # what --mode=eval scores: 'validation' or 'test'
     config.validation_fraction = 0.1  # drawn from the training faces where the data set gives no validation
     config.cache = True  # keep parsed CSV files in ~/.cache/fer_jax for the next start

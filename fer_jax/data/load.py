@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 
+from fer_jax.data import kaggle
 from fer_jax.data.cache import cached_read_csv
 from fer_jax.data.faces import Faces, Splits
 from fer_jax.data.read_csv import CsvTable, read_csv
@@ -22,7 +23,8 @@ def load_splits(dataset: str, *, validation_fraction: float, seed: int, cache: b
     ``seed``, stratified by class, all copies of a face on one side.
 
     Args:
-      dataset: path of a CSV file (see ``read_csv``) or a folder of pictures (see ``read_folder``).
+      dataset: path of a CSV file (see ``read_csv``) or a folder of pictures (see ``read_folder``), or
+        ``kaggle:OWNER/NAME`` (see ``kaggle.download``).
       validation_fraction: share of the training faces to draw, where some must be drawn.
       seed: decides which.
       cache: whether a parsed CSV file is kept for the next time (see ``cached_read_csv``).
@@ -34,7 +36,7 @@ def load_splits(dataset: str, *, validation_fraction: float, seed: int, cache: b
     Raises:
       UserError: the source cannot be read, has no labels or no faces to train on, or cannot be split.
     """
-    path = os.path.expanduser(dataset)  # a shell leaves the ~ in --config.dataset=~/faces alone
+    path = _locate(dataset)
     if os.path.isdir(path):
         parts = read_folder(path)
     else:
@@ -54,6 +56,12 @@ def load_splits(dataset: str, *, validation_fraction: float, seed: int, cache: b
         "also occur byte for byte in training"
     )
     return Splits(train, validation, parts.get("test"), (note, overlap))
+
+
+def _locate(dataset: str) -> str:
+    if dataset.startswith(kaggle.PREFIX):
+        return str(kaggle.download(dataset.removeprefix(kaggle.PREFIX)))
+    return os.path.expanduser(dataset)  # a shell leaves the ~ in --config.dataset=~/faces alone
 
 
 def load_unlabelled(path: str | os.PathLike) -> Faces:
