@@ -65,6 +65,7 @@ def get_config() -> ConfigDict:
     config.teacher_share = 0.7  # of the targets is the teacher's, the rest the labels'
     config.ema_decay = 0.998  # of the averaged weights that are evaluated and saved; 0 for none
     config.patience = 0  # stop after so many epochs without a better validation accuracy; 0 for never
+    config.tensorboard = False  # event files of the figures, for TensorBoard, in the run's tensorboard/
     config.seeds = 1  # runs with so many seeds, from seed on, each in a folder of the workdir
     config.seed = 0  # of initial weights, order, augmentation, dropout, drawn splits and drawn faces
 

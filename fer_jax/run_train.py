@@ -1,5 +1,6 @@
 """``--mode=train``: from a config and a workdir to a trained, saved network."""
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from fer_jax.preprocess import class_weights, fit_normalization
 from fer_jax.progress import duration
 from fer_jax.run_config import check_same_run, check_values
 from fer_jax.state import TrainState, create_state
+from fer_jax.tensorboard import EventWriter
 from fer_jax.train import best_row, fit, is_finished
 from fer_jax.train_step import Batch, make_loop_step, make_train_step
 
@@ -144,7 +146,11 @@ def _train(
         )
         return result.loss, accuracy(result.confusion)
 
-    with checkpoint.open_checkpoints(where, write=True) as checkpoints:
+    with contextlib.ExitStack() as stack:
+        checkpoints = stack.enter_context(checkpoint.open_checkpoints(where, write=True))
+        events = EventWriter(where / "tensorboard", rows) if config.tensorboard else None
+        if events:
+            stack.callback(events.close)
         if rows:
             state = checkpoint.restore_state(checkpoints, state)
             _say_resumed(where, rows, record.config["epochs"], config.epochs)
@@ -156,6 +162,8 @@ def _train(
             checkpoint.save(checkpoints, state, normalization, record._replace(rows=rows))
             # After the checkpoint: a line for an epoch that a resumed run would do again must not stay.
             _write_rows(where, rows)
+            if events:
+                events.add(rows[-1])
 
         _, rows = fit(
             state,
