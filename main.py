@@ -21,7 +21,9 @@ from fer_jax.platform import configure_process
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Configuration file (default: configs/cnn.py); --config.FIELD=VALUE sets one field."
 )
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run (default: runs/NAME, runs/NAME-synthetic).")
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "The run's folder (default: runs/NAME[-synthetic]); eval: also A,B."
+)
 MODE = flags.DEFINE_enum("mode", "train", ["train", "eval", "predict"], "What to do.")
 INPUT = flags.DEFINE_string("input", None, "predict: a CSV file, a picture, or a folder of pictures.")
 OUTPUT = flags.DEFINE_string("output", None, "predict: the CSV file to write.")
@@ -35,7 +37,7 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
     configure_process()
     # After the flags: JAX is slow to import, and --help and misspelt flags should not wait for it.
-    from fer_jax import run_evaluate, run_predict, run_seeds, run_train
+    from fer_jax import run_compare, run_evaluate, run_predict, run_seeds, run_train
 
     config = CONFIG.value
     name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
@@ -48,23 +50,23 @@ def main(argv: list[str]) -> None:
     # The weights that come with the package stand in for the run of this name on real faces alone.
     shipped_name = None if WORKDIR.value or dataset == "synthetic" else name
     overrides = list(config_flags.get_override_values(flags.FLAGS["config"]))
-    if MODE.value == "eval" and run_seeds.folders(where):
-        run_seeds.evaluate_seeds(where, workdir.plain(config), overrides)
-        return
-    if MODE.value == "eval":
-        run_evaluate.evaluate_run(where, workdir.plain(config), overrides, shipped_name=shipped_name)
-        return
-    if INPUT.value is None or OUTPUT.value is None:
-        raise UserError("--mode=predict needs --input=PATH and --output=OUT.csv")
-    run_predict.predict_file(
-        where,
-        workdir.plain(config),
-        overrides,
-        INPUT.value,
-        OUTPUT.value,
-        with_probabilities=PROBABILITIES.value,
-        shipped_name=shipped_name,
-    )
+    given = workdir.plain(config)
+    if MODE.value == "eval" and (runs := run_compare.listed(WORKDIR.value)):
+        run_compare.compare_runs(runs, given, overrides)
+    elif MODE.value == "eval" and run_seeds.folders(where):
+        run_seeds.evaluate_seeds(where, given, overrides)
+    elif MODE.value == "eval":
+        run_evaluate.evaluate_run(where, given, overrides, shipped_name=shipped_name)
+    else:
+        run_predict.predict_file(
+            where,
+            given,
+            overrides,
+            INPUT.value,
+            OUTPUT.value,
+            with_probabilities=PROBABILITIES.value,
+            shipped_name=shipped_name,
+        )
 
 
 if __name__ == "__main__":

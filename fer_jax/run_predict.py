@@ -9,6 +9,7 @@ import pandas as pd
 
 from fer_jax import run_evaluate, run_seeds, workdir
 from fer_jax.data.load import load_unlabelled
+from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
 
 
@@ -16,8 +17,8 @@ def predict_file(
     where: Path,
     given: Mapping[str, Any],
     overrides: list[str],
-    source: str,
-    output: str,
+    source: str | None,
+    output: str | None,
     *,
     with_probabilities: bool,
     shipped_name: str | None = None,
@@ -34,8 +35,10 @@ def predict_file(
       shipped_name: see ``choose_weights``.
 
     Raises:
-      UserError: no checkpoint, or bad input.
+      UserError: no checkpoint, no source or output, or bad input.
     """
+    if source is None or output is None:
+        raise UserError("--mode=predict needs --input=PATH and --output=OUT.csv")
     # Of several seeds the ensemble: the mean of their probabilities.
     loaded = [
         run_evaluate.load_weights(run, given, overrides, shipped_name=shipped_name)
