@@ -21,9 +21,7 @@ from fer_jax.platform import configure_process
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Configuration file (default: configs/cnn.py); --config.FIELD=VALUE sets one field."
 )
-WORKDIR = flags.DEFINE_string(
-    "workdir", None, "The run's folder (default: runs/NAME[-synthetic]); eval: also A,B."
-)
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run (default: runs/NAME[-synthetic]).")
 MODE = flags.DEFINE_enum("mode", "train", ["train", "eval", "predict"], "What to do.")
 INPUT = flags.DEFINE_string("input", None, "predict: a CSV file, a picture, or a folder of pictures.")
 OUTPUT = flags.DEFINE_string("output", None, "predict: the CSV file to write.")
