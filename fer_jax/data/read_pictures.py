@@ -4,6 +4,7 @@ import os
 import warnings
 from collections import defaultdict
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -35,30 +36,53 @@ _SPLIT_OF = {
 def read_picture(path: str | os.PathLike) -> np.ndarray:
     """One picture of any size and colour as a face: uint8 (48, 48), 0 black to 255 white.
 
-    Turned as its EXIF data says, transparent parts over black, 16 bits scaled to 8, made grey, then
-    stretched to 48 x 48 (antialiased). A grey 8-bit picture of 48 x 48 stays as it is, bit for bit. Of
-    an animation, the first frame.
+    ``open_picture`` made grey by ``to_grey``, then stretched to 48 x 48 (antialiased). A grey 8-bit picture
+    of 48 x 48 stays as it is, bit for bit.
 
-    Raises UserError if the file is missing, no picture, damaged or suspiciously large.
+    Raises UserError as ``open_picture``.
     """
+    return to_face(to_grey(open_picture(path)))
+
+
+def open_picture(source: str | os.PathLike | BinaryIO, *, name: str | None = None) -> Image.Image:
+    """A picture in grey or colour (modes L and RGB), turned as its EXIF data says.
+
+    Transparent parts are over black, 16 bits are scaled to 8. Of an animation, the first frame.
+
+    Args:
+      source: a path, or the file's bytes.
+      name: for the message; the path if None.
+
+    Raises:
+      UserError: the file is missing, no picture, damaged or suspiciously large.
+    """
+    name = name or str(source)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd metadata harms nobody ...
             warnings.simplefilter("error", Image.DecompressionBombWarning)  # ... but this may
-            with Image.open(path) as picture:
-                grey = _to_grey(ImageOps.exif_transpose(picture))
-                return np.array(grey.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+            with Image.open(source) as picture:
+                return _to_grey_or_rgb(ImageOps.exif_transpose(picture))
     except FileNotFoundError as error:
-        raise UserError(f"{path}: {os_reason(error)}; a picture was expected") from error
+        raise UserError(f"{name}: {os_reason(error)}; a picture was expected") from error
     except Exception as error:  # on damaged files, Pillow's decoders raise nearly anything
         reason = os_reason(error) if isinstance(error, OSError) else one_line(error)
         raise UserError(
-            f"{path}: cannot be read as a picture ({reason}); a complete picture was expected"
+            f"{name}: cannot be read as a picture ({reason}); a complete picture was expected"
         ) from error
 
 
-def _to_grey(picture: Image.Image) -> Image.Image:
-    """Any picture in mode L."""
+def to_grey(picture: Image.Image) -> Image.Image:
+    """Mode L of a picture of mode L or RGB: by ITU-R 601-2's weights of the colours."""
+    return picture.convert("L")
+
+
+def to_face(grey: Image.Image, box: tuple[float, float, float, float] | None = None) -> np.ndarray:
+    """The part ``box`` (left, top, right, bottom) of a grey picture, or all of it, as uint8 (48, 48)."""
+    return np.array(grey.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=box))
+
+
+def _to_grey_or_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode == "F":
         raise ValueError("floating-point pixels, whose range is unknown")
     if picture.mode.startswith("I"):  # 16 bits; Pillow's own conversion to L would clip at 255
@@ -67,7 +91,7 @@ def _to_grey(picture: Image.Image) -> Image.Image:
     if picture.has_transparency_data:
         black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
         picture = Image.alpha_composite(black, picture.convert("RGBA"))
-    return picture.convert("L")
+    return picture.convert("L" if picture.mode in ("1", "L", "LA", "La") else "RGB")
 
 
 def list_pictures(folder: str | os.PathLike) -> list[Path]:
