@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tqdm import tqdm
@@ -59,6 +59,21 @@ class EpochProgress:
             f"{row['images_per_second']:,.0f} images/s, {duration(row['seconds'])}",
             flush=True,
         )
+
+
+def counted(items: Sequence[Any], *, unit: str) -> Iterator[Any]:
+    """Yields the items, with a bar and the time left on a terminal, else a line at most every half minute."""
+    if sys.stderr.isatty():
+        yield from tqdm(items, unit=unit, leave=False)
+        return
+    started = spoke = time.monotonic()
+    for done, item in enumerate(items):
+        now = time.monotonic()
+        if now - spoke >= 30:
+            spoke = now
+            left = (now - started) / done * (len(items) - done)
+            print(f"{done:,}/{len(items):,} {unit}s  {duration(left)} left", flush=True)
+        yield item
 
 
 def duration(seconds: float) -> str:

@@ -145,11 +145,25 @@ def make_forward(weights: checkpoint.Weights, config: Mapping[str, Any], *, view
     )
 
 
+def make_predictor(
+    weights: checkpoint.Weights, config: Mapping[str, Any], *, views: str
+) -> Callable[[np.ndarray, int], np.ndarray]:
+    """``(images uint8 (N, 48, 48, 1), batch_size) -> probabilities float32 (N, 7)``.
+
+    Compiled at the first call, and once for each further ``batch_size``.
+    """
+    forward = jax.jit(make_forward(weights, config, views=views))
+
+    def predict(images: np.ndarray, batch_size: int) -> np.ndarray:
+        return evaluate.predict_probabilities(
+            forward, weights.variables, weights.normalization, images, batch_size=batch_size
+        )
+
+    return predict
+
+
 def probabilities(
     weights: checkpoint.Weights, config: Mapping[str, Any], images: np.ndarray, *, views: str
 ) -> np.ndarray:
     """Probabilities float32 (N, 7) of images uint8 (N, 48, 48, 1)."""
-    forward = jax.jit(make_forward(weights, config, views=views))
-    return evaluate.predict_probabilities(
-        forward, weights.variables, weights.normalization, images, batch_size=config["batch_size"]
-    )
+    return make_predictor(weights, config, views=views)(images, config["batch_size"])

@@ -1,16 +1,15 @@
-"""``--mode=predict``: a CSV of labels for the faces in a file or folder."""
+"""``--mode=predict``: a CSV file of labels for the faces in a CSV file, a picture or a folder of pictures."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from fer_jax import run_evaluate, run_seeds, workdir
-from fer_jax.data.load import load_unlabelled
+from fer_jax import run_evaluate, run_photos, run_seeds, workdir
+from fer_jax.data.load import is_pictures, load_unlabelled
 from fer_jax.errors import UserError
-from fer_jax.labels import LABELS
+from fer_jax.predictions import table
 
 
 def predict_file(
@@ -24,6 +23,8 @@ def predict_file(
     shipped_name: str | None = None,
 ) -> None:
     """Writes ``id,label`` for every face of ``source`` to ``output``, atomically.
+
+    For faces found in photos also ``x,y,width,height``: see ``run_photos.predict_photos``.
 
     Args:
       where: the workdir whose best checkpoint is used, or those of its seeds.
@@ -40,25 +41,21 @@ def predict_file(
     if source is None or output is None:
         raise UserError("--mode=predict needs --input=PATH and --output=OUT.csv")
     # Of several seeds the ensemble: the mean of their probabilities.
-    loaded = [
-        run_evaluate.load_weights(run, given, overrides, shipped_name=shipped_name)
-        for run in run_seeds.folders(where) or [where]
+    predictors = [
+        run_evaluate.make_predictor(weights, config, views=config["views"])
+        for weights, config, _ in (
+            run_evaluate.load_weights(run, given, overrides, shipped_name=shipped_name)
+            for run in run_seeds.folders(where) or [where]
+        )
     ]
+
+    def predict(images: np.ndarray, batch_size: int) -> np.ndarray:
+        return np.mean([predictor(images, batch_size) for predictor in predictors], axis=0)
+
+    if is_pictures(source):
+        run_photos.predict_photos(source, predict, Path(output), with_probabilities=with_probabilities)
+        return
     faces = load_unlabelled(source)
-    chances = np.mean(
-        [
-            run_evaluate.probabilities(weights, config, faces.images, views=config["views"])
-            for weights, config, _ in loaded
-        ],
-        axis=0,
-    )
+    chances = predict(faces.images, given["batch_size"])
     workdir.write_text(Path(output), table(faces.ids, chances, with_probabilities=with_probabilities))
     print(f"written: {output}, {len(faces):,} rows")
-
-
-def table(ids: np.ndarray, chances: np.ndarray, *, with_probabilities: bool) -> str:
-    """CSV text of ids (N,) and probabilities (N, 7): ``id,label`` and, if wanted, a column a label."""
-    frame = pd.DataFrame({"id": ids, "label": chances.argmax(1)})
-    if with_probabilities:
-        frame[list(LABELS)] = chances
-    return frame.to_csv(index=False, lineterminator="\n", float_format="%.6f")

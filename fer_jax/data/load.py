@@ -70,9 +70,14 @@ def load_unlabelled(path: str | os.PathLike) -> Faces:
     Labels are kept where a CSV file has them, and None otherwise. Raises UserError.
     """
     path = os.path.expanduser(path)
-    if os.path.isdir(path) or os.fspath(path).lower().endswith(SUFFIXES):
+    if is_pictures(path):
         return read_unlabelled(path)
     return read_csv(path, require_labels=False).faces
+
+
+def is_pictures(path: str | os.PathLike) -> bool:
+    """Whether ``path`` is a folder, or a picture by its name."""
+    return os.path.isdir(path) or os.fspath(path).lower().endswith(SUFFIXES)
 
 
 def _parts(table: CsvTable) -> dict[str, Faces]:

@@ -124,8 +124,12 @@ def read_unlabelled(path: str | os.PathLike) -> Faces:
 
     Raises UserError if there is no picture, or one cannot be read.
     """
-    paths = _some_pictures(path) if os.path.isdir(path) else [Path(path)]
-    return _read_all(paths, labels=None)
+    return _read_all(picture_paths(path), labels=None)
+
+
+def picture_paths(path: str | os.PathLike) -> list[Path]:
+    """The picture itself, or all pictures at any depth in a folder. Raises UserError if it has none."""
+    return _some_pictures(path) if os.path.isdir(path) else [Path(path)]
 
 
 def read_folder(root: str | os.PathLike) -> dict[str, Faces]:

@@ -1,0 +1,159 @@
+"""Faces in photos: found where they were put, cropped to the pixel, marked; and predictions for a folder."""
+
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from fer_jax import photos, run_photos
+from fer_jax.data.synthetic import draw_faces
+from fer_jax.errors import UserError
+from fer_jax.photos import Box
+
+cv2 = pytest.importorskip("cv2", reason="needs OpenCV: pip install -r requirements-photos.txt")
+
+FACES = draw_faces(14, seed=1).images[..., 0]
+NOISE = np.random.default_rng(0).integers(0, 256, (90, 120), np.uint8)
+
+
+def photo(*places, size=(640, 480)):
+    """A plain picture with a built-in face, enlarged, at each (x, y, side)."""
+    picture = Image.new("RGB", size, (120, 130, 110))
+    for face, (x, y, side) in zip(FACES, places, strict=False):
+        picture.paste(Image.fromarray(face).resize((side, side), Image.Resampling.BICUBIC), (x, y))
+    return picture
+
+
+def covers(box, x, y, side):
+    """Whether the middle of the box is near that of the square, and their sizes alike."""
+    middle = abs(box.x + box.width / 2 - x - side / 2) < side / 4 > abs(box.y + box.height / 2 - y - side / 2)
+    return middle and 0.5 < box.width / side < 1.2
+
+
+def test_faces_are_found_where_they_are():
+    left, right = photos.find_faces(photo((40, 100, 160), (380, 200, 200)))
+    assert covers(left, 40, 100, 160)
+    assert covers(right, 380, 200, 200)
+    assert photos.find_faces(photo()) == []
+
+
+def test_boxes_are_in_pixels_of_a_large_picture():
+    """Which is searched in a smaller size."""
+    picture = photo((1500, 900, 700), size=(3000, 2000))
+    (box,) = photos.find_faces(picture)
+    assert covers(box, 1500, 900, 700)
+
+
+def test_crops_are_exact():
+    grey = Image.fromarray(NOISE)
+    (face,) = photos.crop_faces(grey, [Box(30, 20, 48, 48)])
+    np.testing.assert_array_equal(face[..., 0], NOISE[20:68, 30:78])
+    padded = np.pad(NOISE, 48, mode="edge")
+    for x, y in ((-7, -3), (100, 60), (-48, 80)):
+        (face,) = photos.crop_faces(grey, [Box(x, y, 48, 48)])
+        np.testing.assert_array_equal(face[..., 0], padded[y + 48 : y + 96, x + 48 : x + 96])
+    assert photos.crop_faces(grey, []).shape == (0, 48, 48, 1)
+
+
+def test_crop_of_a_colour_picture_is_that_of_its_grey():
+    colours = Image.fromarray(np.random.default_rng(1).integers(0, 256, (60, 60, 3), np.uint8))
+    (face,) = photos.crop_faces(colours, [Box(5, 6, 48, 48)])
+    expected = np.asarray(colours)[6:54, 5:53].astype(float) @ [0.299, 0.587, 0.114]
+    np.testing.assert_allclose(face[..., 0], expected, atol=1)
+
+
+def test_margin_widens_on_all_sides():
+    assert photos.widen(Box(10, 20, 100, 100), 0.1) == Box(0, 10, 120, 120)
+    assert photos.whole_pixels(Box(-4.6, 30.4, 20, 20), (100, 40)) == (0, 30, 15, 10)
+
+
+def test_a_face_is_taken_whole():
+    boxes, faces = photos.faces_of(Image.fromarray(FACES[0]))
+    assert boxes == [(0, 0, 48, 48)]
+    np.testing.assert_array_equal(faces[0, ..., 0], FACES[0])
+
+
+def test_marks_are_on_the_box_and_its_name_alone():
+    picture = photo()
+    before = np.array(picture)
+    marked = np.asarray(photos.annotate(picture, [Box(200, 150, 100, 80)], ["happy 93 %"]))
+    np.testing.assert_array_equal(np.asarray(picture), before)
+    for x, y in ((200, 150), (299, 229), (200, 190), (250, 229)):
+        assert tuple(marked[y, x]) == (0, 114, 178)
+    changed = np.argwhere((marked != before).any(-1))
+    assert (changed.min(0) >= (110, 200)).all()
+    assert (changed.max(0) <= (229, 330)).all()
+    np.testing.assert_array_equal(marked[155:225, 205:295], before[155:225, 205:295])
+
+
+def test_without_opencv_one_line_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(UserError, match=r"pip install -r requirements-photos.txt"):
+        photos.find_faces(photo())
+
+
+def predict(images, batch_size):
+    """Stands in for a network: bright faces are happy."""
+    assert images.dtype == np.uint8
+    chances = np.full((len(images), 7), 0.05, np.float32)
+    chances[np.arange(len(images)), np.where(images.mean((1, 2, 3)) > 100, 3, 4)] = 0.7
+    return chances
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "album"
+    (folder / "more").mkdir(parents=True)
+    photo((40, 100, 160), (380, 200, 200)).save(folder / "a.jpg", quality=95)
+    photo().save(folder / "empty.png")
+    Image.fromarray(np.full((48, 48), 200, np.uint8)).save(folder / "more" / "face.png")
+    # Lies on its side, as cameras save it, and says so.
+    turned = photo((40, 100, 160)).rotate(90, expand=True)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned.save(folder / "turned.jpg", exif=exif, quality=95)
+    return folder
+
+
+def test_folder_of_photos(folder, tmp_path, capsys):
+    run_photos.predict_photos(str(folder), predict, tmp_path / "out.csv", with_probabilities=True)
+    out = pd.read_csv(tmp_path / "out.csv")
+    assert list(out.columns[:6]) == ["id", "label", "x", "y", "width", "height"]
+    assert list(out.columns[6:]) == ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+    assert out["id"].tolist() == [
+        str(folder / name) for name in ("a.jpg", "a.jpg", "more/face.png", "turned.jpg")
+    ]
+    places = [tuple(row) for row in out[["x", "y", "width", "height"]].to_numpy()]
+    assert covers(Box(*places[0]), 40, 100, 160)
+    assert covers(Box(*places[1]), 380, 200, 200)
+    assert places[2] == (0, 0, 48, 48)
+    assert covers(Box(*places[3]), 40, 100, 160)
+    assert out["label"][2] == 3
+    marked = sorted((tmp_path / "out_pictures").rglob("*"))
+    assert [path.name for path in marked] == ["a.jpg", "empty.png.jpg", "turned.jpg"]
+    with Image.open(marked[2]) as picture:
+        assert picture.size == (640, 480)
+    printed = capsys.readouterr().out
+    assert "4 faces in 4 pictures" in printed
+    assert f"no face found in 1 of them: {folder / 'empty.png'}" in printed
+
+
+def test_faces_alone_have_no_place(folder, tmp_path):
+    run_photos.predict_photos(str(folder / "more"), predict, tmp_path / "out.csv", with_probabilities=False)
+    assert (tmp_path / "out.csv").read_text() == f"id,label\n{folder / 'more' / 'face.png'},3\n"
+    assert not (tmp_path / "out_pictures").exists()
+
+
+def test_broken_pictures_are_named_and_the_others_done(folder, tmp_path, capsys):
+    (folder / "broken.jpg").write_bytes((folder / "a.jpg").read_bytes()[:3000])
+    with pytest.raises(UserError, match=r"1 of 5 pictures cannot be read; the others are in .*out.csv"):
+        run_photos.predict_photos(str(folder), predict, tmp_path / "out.csv", with_probabilities=False)
+    assert len(pd.read_csv(tmp_path / "out.csv")) == 4
+    assert f"left out: {folder / 'broken.jpg'}" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"broken.jpg: cannot be read as a picture"):
+        run_photos.predict_photos(
+            str(folder / "broken.jpg"), predict, tmp_path / "new.csv", with_probabilities=False
+        )
+    assert not (tmp_path / "new.csv").exists()
