@@ -1,9 +1,11 @@
-"""Train, evaluate and predict facial expressions from the command line.
+"""Train, evaluate, predict, explain and export facial expressions from the command line.
 
 python main.py --config=configs/cnn.py                          train on built-in synthetic faces
 python main.py --config=configs/cnn.py --config.dataset=PATH    ... on a CSV file or a folder of pictures
 python main.py --config=configs/cnn.py --mode=eval              confusion matrix and per-class figures
 python main.py --config=configs/cnn.py --mode=predict --input=PATH --output=OUT.csv
+python main.py --config=configs/cnn.py --mode=explain [--input=PATH] [--output=DIR]
+python main.py --config=configs/cnn.py --mode=export --output=DIR
 """
 
 import sys
@@ -22,9 +24,9 @@ CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Configuration file (default: configs/cnn.py); --config.FIELD=VALUE sets one field."
 )
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run (default: runs/NAME[-synthetic]).")
-MODE = flags.DEFINE_enum("mode", "train", ["train", "eval", "predict"], "What to do.")
-INPUT = flags.DEFINE_string("input", None, "predict: a CSV file, a picture, or a folder of pictures.")
-OUTPUT = flags.DEFINE_string("output", None, "predict: the CSV file to write.")
+MODE = flags.DEFINE_enum("mode", "train", ["train", "eval", "predict", "explain", "export"], "What to do.")
+INPUT = flags.DEFINE_string("input", None, "predict, explain: a CSV file, a picture, or a folder of pictures.")
+OUTPUT = flags.DEFINE_string("output", None, "predict: the CSV file to write; explain, export: the folder.")
 PROBABILITIES = flags.DEFINE_bool("probabilities", False, "predict: add a column for each expression.")
 
 
@@ -35,7 +37,7 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
     configure_process()
     # After the flags: JAX is slow to import, and --help and misspelt flags should not wait for it.
-    from fer_jax import run_compare, run_evaluate, run_predict, run_seeds, run_train
+    from fer_jax import run_compare, run_evaluate, run_explain, run_export, run_predict, run_seeds, run_train
 
     config = CONFIG.value
     name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
@@ -55,16 +57,14 @@ def main(argv: list[str]) -> None:
         run_seeds.evaluate_seeds(where, given, overrides)
     elif MODE.value == "eval":
         run_evaluate.evaluate_run(where, given, overrides, shipped_name=shipped_name)
+    elif MODE.value == "explain":
+        run_explain.explain(where, given, overrides, INPUT.value, OUTPUT.value, shipped_name=shipped_name)
+    elif MODE.value == "export":
+        run_export.export(where, given, overrides, OUTPUT.value, shipped_name=shipped_name)
     else:
-        run_predict.predict_file(
-            where,
-            given,
-            overrides,
-            INPUT.value,
-            OUTPUT.value,
-            with_probabilities=PROBABILITIES.value,
-            shipped_name=shipped_name,
-        )
+        paths = (INPUT.value, OUTPUT.value)
+        options = {"with_probabilities": PROBABILITIES.value, "shipped_name": shipped_name}
+        run_predict.predict_file(where, given, overrides, *paths, **options)
 
 
 if __name__ == "__main__":

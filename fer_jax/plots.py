@@ -16,7 +16,7 @@ _TRAINING, _VALIDATION = "#E69F00", "#0072B2"
 
 def save_curves(path: str | os.PathLike, rows: list[dict[str, Any]]) -> None:
     """Loss and accuracy over the epochs, training and validation, from the rows of metrics.jsonl."""
-    figure, axes = _subplots(1, 2, figsize=(10, 4))
+    figure, axes = subplots(1, 2, figsize=(10, 4))
     epochs = [row["epoch"] for row in rows]
     for axis, name, scale in zip(axes, ("loss", "accuracy"), (1, 100), strict=True):
         for part, label, colour in (("train", "training", _TRAINING), ("val", "validation", _VALIDATION)):
@@ -27,12 +27,12 @@ def save_curves(path: str | os.PathLike, rows: list[dict[str, Any]]) -> None:
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
         axis.legend()
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def save_confusion_matrix(path: str | os.PathLike, confusion: np.ndarray, *, title: str) -> None:
     """Counts and row percentages of ``confusion``, int (7, 7), rows true, columns predicted."""
-    figure, axis = _subplots(figsize=(7.5, 6.5))
+    figure, axis = subplots(figsize=(7.5, 6.5))
     shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     picture = axis.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
     for row, column in np.ndindex(confusion.shape):
@@ -52,12 +52,12 @@ def save_confusion_matrix(path: str | os.PathLike, confusion: np.ndarray, *, tit
     axis.set_ylabel("true")
     axis.set_title(title)
     figure.colorbar(picture, label="% of the true class", shrink=0.8)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def save_reliability(path: str | os.PathLike, bins: Bins, *, title: str) -> None:
     """Reliability diagram: accuracy over confidence, and below it how many faces had that confidence."""
-    figure, (upper, lower) = _subplots(2, 1, figsize=(5.5, 6.5), height_ratios=(3, 1), sharex=True)
+    figure, (upper, lower) = subplots(2, 1, figsize=(5.5, 6.5), height_ratios=(3, 1), sharex=True)
     count, confidence, correct = (np.asarray(part) for part in bins)
     centres = (np.arange(len(count)) + 0.5) / len(count)
     filled = count > 0
@@ -74,7 +74,7 @@ def save_reliability(path: str | os.PathLike, bins: Bins, *, title: str) -> None
     upper.legend(loc="upper left")
     lower.bar(100 * centres, count, width=90 / len(count), color=_VALIDATION)
     lower.set(xlabel="confidence: the largest probability (%)", ylabel="faces")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def save_contact_sheet(path: str | os.PathLike, images: np.ndarray, *, columns: int, scale: int = 2) -> None:
@@ -94,7 +94,8 @@ def save_contact_sheet(path: str | os.PathLike, images: np.ndarray, *, columns: 
         picture.save(temporary, format="png")
 
 
-def _subplots(*grid: int, figsize: tuple[float, float], **options: Any):
+def subplots(*grid: int, figsize: tuple[float, float], **options: Any):
+    """A figure of ``figsize`` inches, and its axes; ``options`` are those of ``Figure.subplots``."""
     # The object interface: pyplot would keep state, and may look for a screen.
     from matplotlib.figure import Figure
 
@@ -102,6 +103,7 @@ def _subplots(*grid: int, figsize: tuple[float, float], **options: Any):
     return figure, figure.subplots(*grid, **options)
 
 
-def _save(figure: Any, path: str | os.PathLike) -> None:
+def save_figure(figure: Any, path: str | os.PathLike) -> None:
+    """Writes a PNG, atomically."""
     with replacing(Path(path)) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
