@@ -25,7 +25,9 @@ CONFIG = config_flags.DEFINE_config_file(
 )
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run (default: runs/NAME[-synthetic]).")
 MODE = flags.DEFINE_enum("mode", "train", ["train", "eval", "predict", "explain", "export"], "What to do.")
-INPUT = flags.DEFINE_string("input", None, "predict, explain: a CSV file, a picture, or a folder of pictures.")
+INPUT = flags.DEFINE_string(
+    "input", None, "predict, explain: a CSV file, a picture, or a folder of pictures."
+)
 OUTPUT = flags.DEFINE_string("output", None, "predict: the CSV file to write; explain, export: the folder.")
 PROBABILITIES = flags.DEFINE_bool("probabilities", False, "predict: add a column for each expression.")
 

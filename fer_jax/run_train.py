@@ -62,7 +62,7 @@ def train(config: ConfigDict, where: Path) -> None:
         )
     _announce_data(config.dataset, splits, time.monotonic() - started)
     rows = record.rows if record else []
-    if is_finished(rows, epochs=config.epochs, patience=config.patience):
+    if is_finished(rows, epochs=config.epochs, patience=config.patience, sides=config.train_sides):
         print(f"{where}: this run is finished; a longer one: --config.epochs=N, another one: --workdir=DIR")
         # A kill between the last checkpoint and these files would else leave them short for good.
         _write_rows(where, rows)

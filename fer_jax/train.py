@@ -23,12 +23,20 @@ def best_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return max(rows, key=lambda row: (row["val_accuracy"], -row["epoch"]))
 
 
-def is_finished(rows: list[dict[str, Any]], *, epochs: int, patience: int) -> bool:
-    """Whether training ends after these epochs: all done, or ``patience`` of them without a better one."""
+def is_finished(
+    rows: list[dict[str, Any]], *, epochs: int, patience: int, sides: Sequence[int] = (SIDE,)
+) -> bool:
+    """Whether training ends after these epochs: all done, or ``patience`` of them without a better one.
+
+    Patience begins where the faces have reached the last of ``sides``: validation is always at full size,
+    and reads low as long as training is not.
+    """
     if not rows:
         return False
-    waited = rows[-1]["epoch"] - best_row(rows)["epoch"]
-    return rows[-1]["epoch"] >= epochs or 0 < patience <= waited
+    last = rows[-1]["epoch"]
+    growing = sum(side_of_epoch(e, epochs=epochs, sides=sides) != sides[-1] for e in range(1, epochs + 1))
+    waited = last - max(best_row(rows)["epoch"], growing)
+    return last >= epochs or 0 < patience <= waited
 
 
 def side_of_epoch(epoch: int, *, epochs: int, sides: Sequence[int]) -> int:
@@ -80,7 +88,7 @@ def fit(
     before = rows[-1]["seconds"] if rows else 0.0
     started = time.monotonic()
     compiled: dict[int, Callable] = {}
-    while not is_finished(rows, epochs=epochs, patience=patience):
+    while not is_finished(rows, epochs=epochs, patience=patience, sides=sides):
         epoch = rows[-1]["epoch"] + 1 if rows else 1
         order = epoch_order(
             key, data.labels, epoch=epoch, batch_size=batch_size, sampling_weights=sampling_weights

@@ -197,6 +197,9 @@ def test_when_a_run_is_finished():
     assert not is_finished(rows, epochs=4, patience=0)
     assert not is_finished(rows, epochs=4, patience=2)
     assert is_finished(rows, epochs=4, patience=1)
+    # Patience begins at the last size of the faces: here in the third of four epochs, or the fifth of eight.
+    assert is_finished(rows, epochs=4, patience=1, sides=(32, 48))
+    assert not is_finished(rows, epochs=8, patience=1, sides=(32, 48))
 
 
 def test_loss_that_is_not_finite(tmp_path, monkeypatch, no_plots):
