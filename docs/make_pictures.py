@@ -27,7 +27,7 @@ def main() -> None:
     faces = draw_faces(70, seed=0)
     # The first of each class, whatever the network says of it.
     images = faces.images[two_of_each(faces.labels)[::2]]
-    chances = run_evaluate.make_predictor(weights, config, views="flip")(images, len(images))
+    chances = run_evaluate.probabilities(weights, config, images, views="flip")
     model = create_model(config["model"], config[config["model"]])
     grad_cam = jax.jit(make_grad_cam(model=model, normalize_kind=config["normalize"]))
     predicted = jnp.asarray(chances.argmax(1), jnp.int32)

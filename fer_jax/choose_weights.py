@@ -21,13 +21,18 @@ def choose_weights(where: Path, shipped_name: str | None) -> tuple[Weights, Reco
     Raises:
       UserError: neither is there.
     """
-    if shipped_name in shipped.names() and not checkpoint.has_checkpoint(where):
+    if uses_shipped(where, shipped_name):
         weights, record, row = shipped.load(shipped_name)
         source = f"fer_jax/weights/{shipped_name}.npz, which comes with fer_jax"
     else:
         weights, record, row = checkpoint.load_best(where)
         source = str(where)
     return weights, record, row, f"{source}, epoch {row['epoch']}, trained on {record.config['dataset']}"
+
+
+def uses_shipped(where: Path, shipped_name: str | None) -> bool:
+    """Whether ``choose_weights`` takes the shipped weights."""
+    return shipped_name in shipped.names() and not checkpoint.has_checkpoint(where)
 
 
 def by_path_or_name(workdir_or_name: str | Path) -> tuple[Weights, Record]:

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from fer_jax import checkpoint, run_evaluate
@@ -52,4 +53,6 @@ def load(workdir_or_name: str | Path) -> Classifier:
     Raises UserError if there are none.
     """
     weights, record = by_path_or_name(workdir_or_name)
-    return Classifier(weights, record.config)
+    # Once, not with each call.
+    variables, normalization = jax.device_put((weights.variables, weights.normalization))
+    return Classifier(checkpoint.Weights(variables, normalization, weights.temperature), record.config)

@@ -1,5 +1,7 @@
 """``--mode=eval``: the confusion matrix and all that follows from it, on screen and on disk."""
 
+import functools
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -58,11 +60,19 @@ def load_weights(
 
     Prints which weights these are. Raises UserError.
     """
+    weights, _, config, row = load_record(where, given, overrides, shipped_name=shipped_name)
+    return weights, config, row
+
+
+def load_record(
+    where: Path, given: Mapping[str, Any], overrides: list[str], *, shipped_name: str | None = None
+) -> tuple[checkpoint.Weights, checkpoint.Record, dict[str, Any], dict[str, Any]]:
+    """As ``load_weights``, with the record, whose config is as the run had it, after the weights."""
     check_values(given)
     weights, record, row, title = choose_weights(where, shipped_name)
     config = merge_for_evaluation(record.config, given, overrides, str(where))
     print(f"weights: {title}")
-    return weights, config, row
+    return weights, record, config, row
 
 
 def score_and_report(
@@ -145,25 +155,39 @@ def make_forward(weights: checkpoint.Weights, config: Mapping[str, Any], *, view
     )
 
 
-def make_predictor(
-    weights: checkpoint.Weights, config: Mapping[str, Any], *, views: str
-) -> Callable[[np.ndarray, int], np.ndarray]:
-    """``(images uint8 (N, 48, 48, 1), batch_size) -> probabilities float32 (N, 7)``.
-
-    Compiled at the first call, and once for each further ``batch_size``.
-    """
-    forward = jax.jit(make_forward(weights, config, views=views))
-
-    def predict(images: np.ndarray, batch_size: int) -> np.ndarray:
-        return evaluate.predict_probabilities(
-            forward, weights.variables, weights.normalization, images, batch_size=batch_size
-        )
-
-    return predict
-
-
 def probabilities(
     weights: checkpoint.Weights, config: Mapping[str, Any], images: np.ndarray, *, views: str
 ) -> np.ndarray:
-    """Probabilities float32 (N, 7) of images uint8 (N, 48, 48, 1)."""
-    return make_predictor(weights, config, views=views)(images, config["batch_size"])
+    """Probabilities float32 (N, 7) of images uint8 (N, 48, 48, 1).
+
+    The compiled network is kept for the next call; a few images go in a small batch.
+    """
+    network = {name: config[name] for name in ("model", config["model"], "normalize")}
+    forward = _compiled_forward(json.dumps(network, sort_keys=True), views, weights.temperature)
+    return evaluate.predict_probabilities(
+        forward,
+        weights.variables,
+        weights.normalization,
+        images,
+        batch_size=_batch_size(len(images), config["batch_size"]),
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled_forward(network: str, views: str, temperature: float) -> Callable:
+    """The compiled ``evaluate.make_forward`` of a network given as JSON: a dict is no key of a cache."""
+    config = json.loads(network)
+    model = create_model(config["model"], config[config["model"]])
+    return jax.jit(
+        evaluate.make_forward(
+            model=model, normalize_kind=config["normalize"], views=views, temperature=temperature
+        )
+    )
+
+
+def _batch_size(count: int, most: int) -> int:
+    """The least power of four that holds ``count``, at most ``most``: few sizes, since each is compiled."""
+    size = 1
+    while size < min(count, most):
+        size *= 4
+    return min(size, most)

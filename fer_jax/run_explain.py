@@ -61,7 +61,7 @@ def explain(
     faces = _load_faces(config, source)
     folder = Path(output) if output else where / "explain"
     model = create_model(config["model"], config[config["model"]])
-    chances = run_evaluate.make_predictor(weights, config, views="one")(faces.images, config["batch_size"])
+    chances = run_evaluate.probabilities(weights, config, faces.images, views="one")
 
     def save(name: str, draw: Callable[..., None], *content: Any) -> None:
         draw(folder / name, *content)

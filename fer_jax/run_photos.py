@@ -20,9 +20,8 @@ from fer_jax.progress import counted
 
 _AT_ONCE = 8
 """Pictures in memory at a time: one of a phone takes 40 MB."""
-_BATCH = 16
 
-Predict = Callable[[np.ndarray, int], np.ndarray]
+Predict = Callable[[np.ndarray], np.ndarray]
 
 
 class _Photo(NamedTuple):
@@ -52,7 +51,7 @@ def predict_photos(source: str, predict: Predict, output: Path, *, with_probabil
 
     Args:
       source: a picture, or a folder of pictures at any depth.
-      predict: (faces uint8 (N, 48, 48, 1), batch size) -> probabilities (N, 7).
+      predict: faces uint8 (N, 48, 48, 1) -> probabilities (N, 7).
       output: the CSV file to write.
       with_probabilities: add one column a label.
 
@@ -106,7 +105,7 @@ def _groups(read: Iterator[_Photo], size: int) -> Iterator[list[_Photo]]:
 
 def _predict_group(group: list[_Photo], predict: Predict) -> list[_Result]:
     """All faces of a few pictures at once."""
-    chances = predict(np.concatenate([photo.faces for photo in group]), _BATCH)
+    chances = predict(np.concatenate([photo.faces for photo in group]))
     parts = np.split(chances, np.cumsum([len(photo.faces) for photo in group])[:-1])
     return [
         _Result(

@@ -41,21 +41,22 @@ def predict_file(
     if source is None or output is None:
         raise UserError("--mode=predict needs --input=PATH and --output=OUT.csv")
     # Of several seeds the ensemble: the mean of their probabilities.
-    predictors = [
-        run_evaluate.make_predictor(weights, config, views=config["views"])
-        for weights, config, _ in (
-            run_evaluate.load_weights(run, given, overrides, shipped_name=shipped_name)
-            for run in run_seeds.folders(where) or [where]
-        )
+    networks = [
+        run_evaluate.load_weights(run, given, overrides, shipped_name=shipped_name)
+        for run in run_seeds.folders(where) or [where]
     ]
 
-    def predict(images: np.ndarray, batch_size: int) -> np.ndarray:
-        return np.mean([predictor(images, batch_size) for predictor in predictors], axis=0)
+    def predict(images: np.ndarray) -> np.ndarray:
+        chances = [
+            run_evaluate.probabilities(weights, config, images, views=config["views"])
+            for weights, config, _ in networks
+        ]
+        return np.mean(chances, axis=0)
 
     if is_pictures(source):
         run_photos.predict_photos(source, predict, Path(output), with_probabilities=with_probabilities)
         return
     faces = load_unlabelled(source)
-    chances = predict(faces.images, given["batch_size"])
+    chances = predict(faces.images)
     workdir.write_text(Path(output), table(faces.ids, chances, with_probabilities=with_probabilities))
     print(f"written: {output}, {len(faces):,} rows")
