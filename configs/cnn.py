@@ -16,5 +16,9 @@ from configs import default
 def get_config():
     config = default.get_config()
     config.model = "cnn"
+    config.train_sides = (32, 32, 48, 48)
+    config.optimizer = "muon"
+    config.learning_rate = 0.03
+    config.momentum = 0.95
     config.patience = 5
     return config

@@ -10,6 +10,9 @@ from fer_jax.plots import save_figure, subplots
 _GREYS = {"cmap": "gray", "vmin": 0, "vmax": 255}
 _HEAT, _SIGNED = "cividis", "PuOr_r"
 
+GRADIENT, SMOOTH_GRAD, GRAD_CAM, MASKED = "gradient x input", "SmoothGrad", "Grad-CAM", "masked face"
+"""Titles of the kinds of maps in ``save_saliency``."""
+
 
 def save_saliency(
     path: Path, faces: np.ndarray, names: Sequence[str], maps: Mapping[str, np.ndarray]
@@ -20,8 +23,8 @@ def save_saliency(
       path: of the PNG.
       faces: grey levels (N, 48, 48).
       names: of the faces, a line or two each.
-      maps: title -> (N, 48, 48): signed values ("gradient x input"), a share from 0 to 1 that is laid over
-        the face ("Grad-CAM"), faces ("masked face"), else values from 0 up.
+      maps: title -> (N, 48, 48): signed values (``GRADIENT``), a share from 0 to 1 that is laid over the
+        face (``GRAD_CAM``), faces (``MASKED``), else values from 0 up.
     """
     columns = 1 + len(maps)
     figure, axes = subplots(len(faces), columns, figsize=(1.7 * columns + 1, 1.7 * len(faces)), squeeze=False)
@@ -30,20 +33,21 @@ def save_saliency(
         axes[row, 0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
         for axis, (title, values) in zip(axes[row, 1:], maps.items(), strict=True):
             _draw_map(axis, title, values[row], face)
+    keys = {GRADIENT: "orange for, purple against", GRAD_CAM: "yellow for"}
     for axis, title in zip(axes[0], ["face", *maps], strict=True):
-        axis.set_title(title, fontsize=11)
+        axis.set_title(f"{title}\n{keys.get(title, '')}", fontsize=10)
     _finish(figure, axes, path, "What the predicted expression hangs on")
 
 
 def _draw_map(axis, title: str, values: np.ndarray, face: np.ndarray) -> None:
-    if title == "gradient x input":
+    if title == GRADIENT:
         # A few extreme pixels would leave all others pale.
         limit = max(np.quantile(np.abs(values), 0.99), 1e-12)
         axis.imshow(values, cmap=_SIGNED, vmin=-limit, vmax=limit)
-    elif title == "Grad-CAM":
+    elif title == GRAD_CAM:
         axis.imshow(face, **_GREYS)
         axis.imshow(values, cmap=_HEAT, vmin=0, vmax=1, alpha=0.55)
-    elif title == "masked face":
+    elif title == MASKED:
         axis.imshow(values, **_GREYS)
     else:
         axis.imshow(values, cmap=_HEAT, vmin=0, vmax=max(np.quantile(values, 0.995), 1e-12))
@@ -80,12 +84,12 @@ def save_expressions(path: Path, images: np.ndarray, names: Sequence[str]) -> No
 def save_errors(path: Path, faces: np.ndarray, names: Sequence[str]) -> None:
     """Wrongly predicted faces (N, 48, 48), seven a row, each with its name below."""
     rows = -(-len(faces) // 7)
-    figure, axes = subplots(rows, 7, figsize=(11, 2.0 * rows + 0.5), squeeze=False)
+    figure, axes = subplots(rows, 7, figsize=(13, 2.25 * rows + 0.5), squeeze=False)
     for axis in axes.flat[len(faces) :]:
         axis.axis("off")
     for axis, face, name in zip(axes.flat, faces, names, strict=False):
         axis.imshow(face, **_GREYS)
-        axis.set_xlabel(name, fontsize=9)
+        axis.set_xlabel(name, fontsize=8.5)
     _finish(figure, axes, path, "The most confident mistakes")
 
 

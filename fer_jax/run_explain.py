@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fer_jax import explain_sheets, run_evaluate
+from fer_jax import explain_sheets, run_evaluate, run_seeds
 from fer_jax.ascent import first_kernels, make_ascent
 from fer_jax.checkpoint import Weights
 from fer_jax.data import load_dataset
@@ -57,8 +57,12 @@ def explain(
     Raises:
       UserError: no checkpoint, or bad input.
     """
+    run_seeds.require_one(where)
     weights, config, _ = run_evaluate.load_weights(where, given, overrides, shipped_name=shipped_name)
     faces = _load_faces(config, source)
+    if faces.labels is None:
+        # Mistakes cannot be told, so no other faces are needed.
+        faces = faces.take(np.arange(min(_MOST_FACES, len(faces))))
     folder = Path(output) if output else where / "explain"
     model = create_model(config["model"], config[config["model"]])
     chances = run_evaluate.probabilities(weights, config, faces.images, views="one")
@@ -128,12 +132,15 @@ def _maps(
     )
     smooth = jax.jit(make_smooth_grad(**of))(jax.random.key(0), *arguments)
     smooth = blur(smooth, times=2)
-    maps = {"gradient x input": jax.jit(make_saliency(**of))(*arguments), "SmoothGrad": smooth}
+    maps = {
+        explain_sheets.GRADIENT: jax.jit(make_saliency(**of))(*arguments),
+        explain_sheets.SMOOTH_GRAD: smooth,
+    }
     if grad_cam_layer(model) is None:
         print(f"left out: Grad-CAM, since the model {config['model']!r} has no feature maps")
     else:
-        maps["Grad-CAM"] = jax.jit(make_grad_cam(**of))(*arguments)
-    maps["masked face"] = hide_unimportant(images, smooth, share=_SHARE)[..., 0]
+        maps[explain_sheets.GRAD_CAM] = jax.jit(make_grad_cam(**of))(*arguments)
+    maps[explain_sheets.MASKED] = hide_unimportant(images, smooth, share=_SHARE)[..., 0]
     return {title: np.asarray(values) for title, values in maps.items()}
 
 

@@ -92,8 +92,7 @@ def _check_request(where: Path, given: Mapping[str, Any], overrides: list[str], 
         raise UserError(f"{output}: is a file; a folder to write the model's files to was expected")
     if "views" in overrides and given["views"] != "one":
         raise UserError(f"config.views is {given['views']!r}; an exported network sees one view of a face")
-    if seeds := run_seeds.folders(where):
-        raise UserError(f"{where}: holds runs of several seeds; name one of them: --workdir={seeds[0]}")
+    run_seeds.require_one(where)
     for name in ("onnx", "onnxruntime", "flatbuffers"):
         try:
             importlib.import_module(name)

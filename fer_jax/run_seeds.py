@@ -21,6 +21,12 @@ def folders(where: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.removeprefix("seed-")))
 
 
+def require_one(where: Path) -> None:
+    """Raises UserError if the workdir ``where`` holds runs of several seeds, and names one of them."""
+    if members := folders(where):
+        raise UserError(f"{where}: holds runs of several seeds; name one of them: --workdir={members[0]}")
+
+
 def train_seeds(config: ConfigDict, where: Path) -> None:
     """Trains ``config.seeds`` runs, from ``config.seed`` on, in ``where/seed-N``; those begun go on.
 

@@ -170,6 +170,9 @@ def test_sheets_of_an_mlp(tmp_path, capsys):
         Image.fromarray(image[..., 0]).save(tmp_path / "in" / f"{id_}.png")
     run(tmp_path / "run", str(tmp_path / "in"), str(tmp_path / "out"))
     assert "left out: errors.png, since the faces of" in capsys.readouterr().out
+    (tmp_path / "seeds" / "seed-0").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"several seeds; name one of them: --workdir=.*seed-0"):
+        run(tmp_path / "seeds")
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["expressions.png", "filters.png", "saliency.png"]
 
