@@ -49,7 +49,7 @@ def network(name, kind):
         last = path[-1].key
         if last in ("var", "scale"):
             return draw.uniform(0.3, 2.5, leaf.shape).astype(np.float32)
-        spread = np.sqrt(2 / leaf[..., 0].size) if last == "kernel" else 0.2
+        spread = np.sqrt(2 / np.prod(leaf.shape[:-1])) if last == "kernel" else 0.2
         return draw.normal(0, spread, leaf.shape).astype(np.float32)
 
     variables = jax.tree_util.tree_map_with_path(random, weight_shapes(config).variables)
