@@ -23,8 +23,13 @@ PEERS = (
     "torch-bfloat16-compiled",
 )
 OURS = ("fer_jax", "fer_jax-bfloat16")
+SHARES = ("augment_share", "loop_share")
+"""Of two stacks, the second of which does the same and something more."""
 SUITES = {
-    "train_step": [("train_step", network, (*OURS, *PEERS)) for network in ("reference", "cnn")],
+    "train_step": [
+        *(("train_step", network, (*OURS, *PEERS)) for network in ("reference", "cnn")),
+        ("loop_share", "cnn", ("fer_jax", "fer_jax-loop")),
+    ],
     "augment": [
         ("augment", "", ("fer_jax", "keras-jax")),
         ("augment_share", "cnn", ("fer_jax", "fer_jax-augmented")),
@@ -46,7 +51,7 @@ def main() -> None:
                 print("read_csv: skipped; give the file to read as --csv=fer2013.csv")
                 continue
             chosen = [stack for stack in stacks if options.stacks is None or stack in options.stacks]
-            if benchmark == "augment_share" and len(chosen) < 2:
+            if benchmark in SHARES and len(chosen) < 2:
                 continue
             figures, unit = measure(benchmark, network, chosen, options.pairs, options.seconds)
             results += summarize(benchmark, network, figures, unit)
@@ -113,8 +118,8 @@ def _progress(benchmark, network, stack, turn, pairs, figures, unit) -> None:
 
 def summarize(benchmark: str, network: str, figures: dict[str, list[float]], unit: str) -> list[dict]:
     """The objects of results.json: how many times faster our best is, the median over the rounds."""
-    if benchmark == "augment_share":
-        return _share(network, figures)
+    if benchmark in SHARES:
+        return _share(benchmark, network, figures)
     ours = [stack for stack in figures if stack in OURS]
     better = max if unit == "images/s" else min
     best = better(ours, key=lambda stack: statistics.median(figures[stack]), default=None)
@@ -138,13 +143,13 @@ def summarize(benchmark: str, network: str, figures: dict[str, list[float]], uni
     return rows
 
 
-def _share(network: str, figures: dict[str, list[float]]) -> list[dict]:
-    """What augmentation adds to the train step, in percent of the augmented step."""
-    plain, augmented = figures["fer_jax"], figures["fer_jax-augmented"]
-    shares = [100 * (1 - slow / fast) for fast, slow in zip(plain, augmented, strict=True)]
+def _share(benchmark: str, network: str, figures: dict[str, list[float]]) -> list[dict]:
+    """What the second stack does more than the first, in percent of its step."""
+    plain, more = figures.values()
+    shares = [100 * (1 - slow / fast) for fast, slow in zip(plain, more, strict=True)]
     return [
         {
-            "benchmark": "augment_share",
+            "benchmark": benchmark,
             "network": network,
             "stack": "fer_jax",
             "unit": "% of the step",

@@ -102,7 +102,7 @@ def fit(
             compiled[side] = loop_step.lower(
                 state, empty_totals(), data, order, jnp.zeros((), jnp.int32), key, side=side
             ).compile()
-        state, totals, seconds = _run_epoch(state, compiled[side], data, order, key, progress)
+        state, totals, seconds = run_epoch(state, compiled[side], data, order, key, progress)
         _check_finite(totals, learning_rate, rows)
         val_loss, val_accuracy = validate(state)
         examples = int(totals.examples)
@@ -123,7 +123,7 @@ def fit(
     return state, rows
 
 
-def _run_epoch(
+def run_epoch(
     state: TrainState,
     loop_step: Callable,
     data: Batch,

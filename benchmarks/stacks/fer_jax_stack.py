@@ -14,7 +14,9 @@ from fer_jax.augment import augment  # noqa: E402
 from fer_jax.models import create_model, layers  # noqa: E402
 from fer_jax.optimizer import create_optimizer  # noqa: E402
 from fer_jax.preprocess import fit_normalization  # noqa: E402
+from fer_jax.progress import EpochProgress  # noqa: E402
 from fer_jax.state import create_state  # noqa: E402
+from fer_jax.train import run_epoch  # noqa: E402
 from fer_jax.train_step import Batch, empty_totals, epoch_order, make_loop_step, make_train_step  # noqa: E402
 from stacks import (  # noqa: E402
     BATCH_SIZE,
@@ -24,6 +26,8 @@ from stacks import (  # noqa: E402
     Work,
     random_faces,
 )
+
+_EPOCH_STEPS = 24
 
 
 class Reference(nn.Module):
@@ -54,10 +58,16 @@ def prepare(benchmark: str, network: str, stack: str) -> Work:
         model = create_model("cnn", config.cnn.to_dict() | {"dtype": dtype})
     if benchmark == "evaluate":
         return _evaluate(model, images, labels)
-    return _train(model, config, images, labels, augmented=stack == "fer_jax-augmented")
+    if benchmark == "loop_share":
+        images, labels = random_faces(_EPOCH_STEPS * BATCH_SIZE)
+    setup = _setup(model, config, images, labels, augmented=stack == "fer_jax-augmented")
+    if benchmark == "loop_share":
+        return _epochs(*setup, by_loop=stack == "fer_jax-loop")
+    return Work(_steps(*setup), BATCH_SIZE)
 
 
-def _train(model, config, images, labels, *, augmented: bool) -> Work:
+def _setup(model, config, images, labels, *, augmented: bool):
+    """Compiled step, state, data and the order of their batches."""
     optimizer = create_optimizer(lambda _: config.learning_rate, weight_decay=config.weight_decay)
     step = make_train_step(
         model=model,
@@ -68,11 +78,15 @@ def _train(model, config, images, labels, *, augmented: bool) -> Work:
         label_smoothing=config.label_smoothing,
         ema_decay=config.ema_decay,
     )
-    loop_step = make_loop_step(step)
     state = create_state(jax.random.key(0), model=model, optimizer=optimizer, ema=True)
     data = Batch(jnp.asarray(images), jnp.asarray(labels))
+    order = epoch_order(jax.random.key(1), data.labels, epoch=1, batch_size=BATCH_SIZE)
+    return make_loop_step(step), state, data, order
+
+
+def _steps(loop_step, state, data, order):
+    """Steps one after the other, waiting for the last alone."""
     key = jax.random.key(1)
-    order = epoch_order(key, data.labels, epoch=1, batch_size=BATCH_SIZE)
 
     def run(calls):
         nonlocal state
@@ -82,7 +96,26 @@ def _train(model, config, images, labels, *, augmented: bool) -> Work:
             state, totals = loop_step(state, totals, data, order, row, key)
         jax.block_until_ready(totals)
 
-    return Work(run, BATCH_SIZE)
+    return run
+
+
+def _epochs(loop_step, state, data, order, *, by_loop: bool) -> Work:
+    """A call is an epoch: by the loop of main.py with its progress and its watch on the loss, or bare."""
+    steps = len(order)
+    bare, key = _steps(loop_step, state, data, order), jax.random.key(1)
+
+    def run(calls):
+        nonlocal state
+        for epoch in range(1, calls + 1):
+            if not by_loop:
+                bare(steps)
+                continue
+            progress = EpochProgress(
+                epoch=epoch, epochs=calls, steps=steps, batch_size=BATCH_SIZE, epochs_left=calls - epoch
+            )
+            state, _, _ = run_epoch(state, loop_step, data, order, key, progress)
+
+    return Work(run, steps * BATCH_SIZE)
 
 
 def _augment(ranges, images) -> Work:
