@@ -75,16 +75,17 @@ def main() -> None:
                 crops[margin].append(photos.crop_faces(picture, [photos.widen(best, margin)])[0])
         if options.output and row < 12:
             save(options.output / f"{row}.png", picture, [photos.widen(box) for box in boxes], classifier)
-    found = faces.take(np.array(rows))
-    original = classifier.predict(found.images).argmax(1)
+    found = faces.take(np.array(rows, int))
+    views = classifier.config["views"]
+    original = classifier.predict(found.images, views=views).argmax(1)
     print(
         f"{len(rows) / len(faces):.1%} of {len(faces):,} faces found, {others:,} boxes elsewhere, "
         f"{1000 * seconds / len(faces):.0f} ms a picture to find them"
     )
-    print(f"accuracy on the original crops of those found: {np.mean(original == found.labels):.1%}")
+    print(f"views: {views}; accuracy on the original crops: {np.mean(original == found.labels):.1%}")
     print(f"{'margin':>8}{'same answer':>13}{'accuracy':>10}")
     for margin in margins:
-        predicted = classifier.predict(np.array(crops[margin])).argmax(1)
+        predicted = classifier.predict(np.array(crops[margin]), views=views).argmax(1)
         same, right = np.mean(predicted == original), np.mean(predicted == found.labels)
         print(f"{margin:>8}{same:>13.1%}{right:>10.1%}")
 

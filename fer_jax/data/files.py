@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import itertools
 import lzma
 import os
 import secrets
@@ -27,15 +28,28 @@ _DAMAGED = (
     zlib.error,
 )
 
+_LONGEST_LINE = 64 << 20
+"""Bytes. A face takes 10,000; a file without line ends would else be held in memory as a whole."""
+
 
 def lines(path: str | os.PathLike) -> Iterator[bytes]:
     """The lines of ``path``, with their ends; .gz, .xz and .zip (of one file) are decompressed.
 
-    Raises UserError if the file is missing, not readable or damaged.
+    Raises UserError if the file is missing, not readable or damaged, or a line has no end in sight.
     """
     try:
         with contextlib.ExitStack() as stack:
-            yield from _open(path, stack)
+            file = _open(path, stack)
+            for number in itertools.count(1):
+                line = file.readline(_LONGEST_LINE)
+                if len(line) == _LONGEST_LINE:
+                    limit = f"{_LONGEST_LINE >> 20} MiB"
+                    raise UserError(
+                        f"{path}, line {number}: longer than {limit}; one row a line was expected"
+                    )
+                if not line:
+                    return
+                yield line
     except UserError:
         raise
     except _DAMAGED as error:  # before OSError, which BadGzipFile is

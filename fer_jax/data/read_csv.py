@@ -135,7 +135,11 @@ def _read_header(path: str | os.PathLike, line: bytes | None, require_labels: bo
         )
 
     def find(*wanted: str) -> int | None:
-        return next((names.index(name) for name in wanted if name in names), None)
+        found = [index for index, name in enumerate(names) if name in wanted]
+        if len(found) > 1:
+            both = " and ".join(_show(names[index]) for index in found[:2])
+            raise UserError(f"{path}, line 1: {both} name the same thing; one such column was expected")
+        return found[0] if found else None
 
     columns = _Columns(
         len(names), find("pixels", "feature"), find("emotion", "label"), find("usage"), find("id")

@@ -1,0 +1,113 @@
+"""The commands of README and docs, each run on tiny data, section by section as a reader would."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from fer_jax.data.read_csv import write_homework_csv
+from fer_jax.data.synthetic import draw_faces
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/photos.md", "docs/explain.md", "docs/export.md", "docs/accuracy.md")
+TINY = {
+    "epochs": "1",
+    "batch_size": "16",
+    "cnn.widths": "(2,3)",
+    "cnn.blocks": "(1,1)",
+    "mlp.hidden": "(8,)",
+    "patience": "0",
+    "synthetic.num_train": "70",
+    "synthetic.num_validation": "21",
+    "synthetic.num_test": "14",
+}
+ELSEWHERE = {
+    "--mode=serve": "tests/test_serve.py",
+    "pack_weights": "tests/test_shipped.py",
+    "benchmarks/run.py": "tests/test_benchmarks.py",
+    "benchmarks/ablations.py": "tests/test_benchmarks.py",
+    "benchmarks/latency.py": "the networks that come with the package, minutes",
+    "benchmarks/serve.py": "a server and a load of minutes",
+    "docs/make_pictures.py": "writes into docs/",
+    "main.py --config=configs/tiny.py --config.dataset=fer2013.csv --config.teacher=best": (
+        "the teacher and a student in one program: tests/test_train_step.py"
+    ),
+}
+
+
+def sections():
+    """(page, heading) -> its commands and Python code, in order."""
+    found = {}
+    for page in PAGES:
+        heading, fence = page, None
+        for line in (ROOT / page).read_text().splitlines():
+            if line.startswith("```"):
+                fence = None if fence is not None else line.removeprefix("```")
+                if fence == "python":
+                    found.setdefault((page, heading), []).append("")
+            elif fence == "python":
+                found[page, heading][-1] += line + "\n"
+            elif line.startswith("#") and fence is None:
+                heading = line.lstrip("# ")
+            else:
+                lines = [line] if fence is not None else re.findall("`(python [^`]+)`", line)
+                for command in lines:
+                    if command.startswith("python ") and not any(name in command for name in ELSEWHERE):
+                        found.setdefault((page, heading), []).append(command)
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """What a reader of the commands would have: data sets, faces, photos."""
+    faces = draw_faces(105, seed=0)
+    write_homework_csv(tmp_path / "train.csv", faces)
+    for name in ("test.csv", "faces.csv"):
+        write_homework_csv(tmp_path / name, draw_faces(14, seed=1).take(np.arange(14)))
+    table = pd.read_csv(tmp_path / "train.csv").rename(columns={"label": "emotion", "feature": "pixels"})
+    table["Usage"] = np.where(np.arange(105) < 70, "Training", "PublicTest")
+    table.to_csv(tmp_path / "fer2013.csv", index=False)
+    (tmp_path / "album").mkdir()
+    photo = Image.new("RGB", (400, 300), (150, 150, 140))
+    photo.paste(Image.fromarray(faces.images[0, ..., 0]).resize((200, 200)), (100, 50))
+    for name in ("photo.jpg", "face.png", "album/1.jpg", "album/2.jpg"):
+        photo.save(tmp_path / name)
+    return tmp_path
+
+
+@pytest.mark.parametrize("section", sections(), ids=lambda section: f"{section[0]}-{section[1]}")
+def test_commands_of_a_section(section, folder):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder.parent / "cache")}
+    for command in sections()[section]:
+        done = subprocess.run(
+            arguments(command), cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+
+
+def arguments(command):
+    """The command on tiny data: what trains becomes a small network and one epoch."""
+    if not command.startswith("python "):
+        preamble = "import numpy as np\nimages = np.zeros((2, 48, 48, 1), np.uint8)\n"
+        return [sys.executable, "-c", preamble + command]
+    _, script, *rest = shlex.split(command)
+    if script == "main.py":
+        given = dict(flag.split("=", 1) if "=" in flag else (flag, "true") for flag in rest)
+        config = given.pop("--config", "configs/cnn.py")
+        if given.get("--mode", "train") == "train":
+            given |= {f"--config.{name}": value for name, value in TINY.items()}
+        rest = [f"--config={ROOT / config}", *(f"{name}={value}" for name, value in given.items())]
+    return [sys.executable, str(ROOT / script), *rest]
+
+
+def test_what_is_left_out_is_there():
+    text = "\n".join((ROOT / page).read_text() for page in PAGES)
+    assert all(name in text for name in ELSEWHERE), [name for name in ELSEWHERE if name not in text]
