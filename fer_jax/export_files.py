@@ -22,11 +22,12 @@ Predict = Callable[[np.ndarray], np.ndarray]
 """uint8 (N, 48, 48, 1) -> float32 (N, 7)."""
 
 
-def onnx_predict(model: bytes) -> Predict:
-    """The function that an ONNX file holds, by onnxruntime on the CPU."""
+def onnx_predict(model: bytes, *, threads: int = 0) -> Predict:
+    """The function that an ONNX file holds, by onnxruntime on the CPU; 0 threads leave it the choice."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors; else it warns of graphics cards that it cannot look at
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return lambda images: session.run(["probabilities"], {"images": images})[0]

@@ -189,7 +189,7 @@ def _report(folder: Path, contents: Mapping[str, bytes], about: Mapping[str, Any
     print(f"accuracy: {known['accuracy']:.2%} of {known['num_examples']:,} validation faces, one view")
     print(f"written to {folder}/:")
     for name, content in contents.items():
-        line = f"  {name:<17}{_size(len(content)):>9}"
+        line = f"  {name:<17}{size_text(len(content)):>9}"
         if "largest_difference" in about["files"].get(name, {}):
             line += (
                 f"  differs from the checkpoint by {about['files'][name]['largest_difference']:.0e} at most"
@@ -208,5 +208,6 @@ def _kept(int8: Mapping[str, Any]) -> str:
     )
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
+    """Bytes for people."""
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 import ablations
 import accuracy
+import latency
 import run as benchmarks
 from fer_jax import run_train, workdir
 from fer_jax.data import load_dataset
@@ -73,3 +75,22 @@ def test_compare(tmp_path):
     assert cells[3].startswith(f"{found['accuracy']:.2%} ")
     assert cells[4] == f"{found['accuracy']:.2%}"
     assert cells[5] == f"{found['macro_f1']:.3f}"
+
+
+def test_latency(monkeypatch):
+    """Each way has its turns, the first call of each uncounted; milliseconds and rate of the median."""
+    monkeypatch.setattr(latency, "TURN", 0.02)
+    calls = {"slow": 0, "quick": 0}
+
+    def make(name, seconds):
+        def predict(images):
+            calls[name] += 1
+            time.sleep(seconds)
+
+        return predict
+
+    ways = {"slow": make("slow", 0.008), "quick": make("quick", 0.001)}
+    times = latency.take_turns(ways, np.zeros(1), seconds=0.06)
+    assert {name: len(taken) + 3 for name, taken in times.items()} == calls
+    assert np.median(times["slow"]) > 2 * np.median(times["quick"]) > 0.002
+    assert latency.cells(np.arange(101) / 1e3, 64) == "50.00 (5.00 to 95.00) | 1,280"
