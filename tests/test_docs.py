@@ -47,7 +47,8 @@ def sections():
     found = {}
     for page in PAGES:
         heading, fence = page, None
-        for line in (ROOT / page).read_text().splitlines():
+        # A backslash at the end goes on in the next line.
+        for line in (ROOT / page).read_text().replace("\\\n", " ").splitlines():
             if line.startswith("```"):
                 fence = None if fence is not None else line.removeprefix("```")
                 if fence == "python":
