@@ -15,7 +15,7 @@ from fer_jax.data.read_pictures import to_face, to_grey
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
 
-MARGIN = 0.05
+MARGIN = 0.025
 """What is added to each side of a box, as a share of its side; chosen by ``benchmarks/photos.py``."""
 
 _LONGEST_SIDE = 1280
