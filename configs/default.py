@@ -72,4 +72,9 @@ def get_config() -> ConfigDict:
     # Evaluation.
     config.views = "one"  # 'one', 'flip' (a face and its mirror image) or 'ten_crop'
 
+    # The web page of --mode=serve; no part of a run.
+    config.serve = ConfigDict()
+    config.serve.host = "127.0.0.1"  # this computer alone; '0.0.0.0' lets the network in: see docs/serve.md
+    config.serve.port = 8000  # 0 for any that is free
+
     return config.lock()

@@ -14,6 +14,8 @@ from fer_jax.views import VIEWS
 EVALUATION_FIELDS = ("dataset", "split", "views", "batch_size")
 """What eval and predict may be given anew; all else comes from the checkpoint."""
 
+_OF_THE_COMMAND = "serve."
+"""Fields that no run depends on: where a command listens, now."""
 
 SPLITS = ("validation", "test")
 
@@ -70,6 +72,8 @@ def check_values(config: Mapping[str, Any]) -> None:
         _require(0 <= flat[name] < 1, name, flat[name], "0 or more, and below 1")
     for name in (*_NOT_NEGATIVE, *ranges):
         _require(flat[name] >= 0, name, flat[name], "0 or more")
+    _require(flat["serve.host"] != "", "serve.host", flat["serve.host"], "an address, as 127.0.0.1")
+    _require(0 <= flat["serve.port"] <= 65535, "serve.port", flat["serve.port"], "0 to 65535")
     for name in ("augmentation.erasing_probability", "teacher_share"):
         _require(0 <= flat[name] <= 1, name, flat[name], "0 to 1")
     one_way = not (flat["mixup_alpha"] and flat["cutmix_alpha"])
@@ -109,13 +113,17 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _of_the_run(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: v for name, v in flatten(config).items() if not name.startswith(_OF_THE_COMMAND)}
+
+
 def check_same_run(saved: Mapping[str, Any], given: Mapping[str, Any], workdir: str) -> None:
     """Refuses to resume a run with another config; only more ``epochs`` are accepted.
 
     Raises:
       UserError: names the fields that differ, and proposes another workdir.
     """
-    old, new = flatten(saved), flatten(given)
+    old, new = _of_the_run(saved), _of_the_run(given)
     differing = [name for name in sorted(old | new) if old.get(name) != new.get(name)]
     if "epochs" in differing and new["epochs"] > old["epochs"]:
         differing.remove("epochs")
@@ -143,7 +151,7 @@ def merge_for_evaluation(
     Raises:
       UserError: a field was set that belongs to the checkpoint, to another value.
     """
-    old, new = flatten(saved), flatten(given)
+    old, new = _of_the_run(saved), _of_the_run(given)
     refused = [f for f in overrides if f not in EVALUATION_FIELDS and old.get(f) != new.get(f)]
     if refused:
         changes = ", ".join(f"{name} is {old.get(name)!r} there, {new.get(name)!r} here" for name in refused)

@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,7 +45,9 @@ def read_picture(path: str | os.PathLike) -> np.ndarray:
     return to_face(to_grey(open_picture(path)))
 
 
-def open_picture(source: str | os.PathLike | BinaryIO, *, name: str | None = None) -> Image.Image:
+def open_picture(
+    source: str | os.PathLike | BinaryIO, *, name: str | None = None, formats: Sequence[str] | None = None
+) -> Image.Image:
     """A picture in grey or colour (modes L and RGB), turned as its EXIF data says.
 
     Transparent parts are over black, 16 bits are scaled to 8. Of an animation, the first frame.
@@ -52,6 +55,7 @@ def open_picture(source: str | os.PathLike | BinaryIO, *, name: str | None = Non
     Args:
       source: a path, or the file's bytes.
       name: for the message; the path if None.
+      formats: Pillow's names of those accepted; all that it knows if None.
 
     Raises:
       UserError: the file is missing, no picture, damaged or suspiciously large.
@@ -61,7 +65,7 @@ def open_picture(source: str | os.PathLike | BinaryIO, *, name: str | None = Non
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd metadata harms nobody ...
             warnings.simplefilter("error", Image.DecompressionBombWarning)  # ... but this may
-            with Image.open(source) as picture:
+            with Image.open(source, formats=formats) as picture:
                 return _to_grey_or_rgb(ImageOps.exif_transpose(picture))
     except FileNotFoundError as error:
         raise UserError(f"{name}: {os_reason(error)}; a picture was expected") from error

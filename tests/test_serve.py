@@ -1,0 +1,448 @@
+"""The web page's server: what it answers, what it refuses, that it keeps nothing and goes on."""
+
+import asyncio
+import base64
+import contextlib
+import io
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import urllib.request
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import cnn
+from fer_jax import evaluate, photos, run_config, run_serve, shipped, workdir
+from fer_jax.checkpoint import Record, Weights
+from fer_jax.errors import UserError
+from fer_jax.explain import make_grad_cam
+from fer_jax.labels import LABELS
+from fer_jax.models import create_model, init_variables
+from fer_jax.preprocess import Normalization
+from fer_jax.web import analyse as analysing
+from fer_jax.web import app as serving
+from fer_jax.web.about import limits
+from fer_jax.web.app import make_app
+from served import png, scene, start, url_of
+
+SIZES = {"cnn": {"widths": (4, 8), "blocks": (1, 1)}, "mlp": {"hidden": (8,)}}
+HERE = "http://127.0.0.1:8000"
+
+
+def call(app, method="POST", path="/analyse", *, url=HERE, **request):
+    async def once():
+        async with client_of(app, url) as client:
+            return await client.request(method, path, **request)
+
+    return asyncio.run(once())
+
+
+def client_of(app, url=HERE):
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url=url)
+
+
+def size_of(body):
+    """Stands in for the network."""
+    return {"faces": [], "width": len(body), "height": 1}
+
+
+def fake(analyse=size_of, **options):
+    return make_app(analyse, {"name": "fake"}, **options)
+
+
+def write_weights(folder, model):
+    config = cnn.get_config()
+    config.update_from_flattened_dict({f"{model}.{name}": size for name, size in SIZES[model].items()})
+    config.model = model
+    config.train_sides = (48,)
+    given = workdir.plain(config)
+    network = create_model(model, given[model])
+    variables = init_variables(network, jax.random.key(1))
+    weights = Weights(variables, Normalization(*np.full((2, 1, 1, 1), 100, np.float32)))
+    row = {"epoch": 3, "step": 12, "val_accuracy": 0.5}
+    record = Record(given | {"dataset": "/home/me/fer2013.csv"}, [row], list(LABELS), {"digest": "d"})
+    shipped.save("cnn", weights, record, {}, folder)
+    return given
+
+
+def serve_tiny(folder, *, model="cnn", host="127.0.0.1"):
+    """What ``run_serve.serve`` would run on random weights -> the application, and what was printed."""
+    given = write_weights(folder, model)
+    given["serve"] = {"host": host, "port": 0}
+    caught, printed = [], io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setattr(shipped, "FOLDER", folder)
+        patch.setattr(run_serve, "_run", lambda uvicorn, app, listener: caught.append(app))
+        run_serve.serve(folder / "cnn", given, ["serve.host", "serve.port"], shipped_name="cnn")
+    return caught[0], printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def weights_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("weights")
+
+
+@pytest.fixture(scope="module")
+def real(weights_folder):
+    """The application with a tiny CNN."""
+    return serve_tiny(weights_folder)[0]
+
+
+def pixels(data_url):
+    kind, _, data = data_url.partition(",")
+    assert kind == "data:image/png;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+
+
+def expected(folder, faces):
+    """Probabilities and heat of faces, one by one, not the server's way."""
+    weights, record, _ = shipped.load("cnn", folder)
+    network = {
+        "model": create_model("cnn", record.config["cnn"]),
+        "normalize_kind": record.config["normalize"],
+    }
+    forward, grad_cam = jax.jit(evaluate.make_forward(**network)), jax.jit(make_grad_cam(**network))
+    inputs = (weights.variables, weights.normalization)
+    for face in faces:
+        chance = np.exp(forward(*inputs, face[None]))[0]
+        yield chance, np.asarray(grad_cam(*inputs, face[None], np.array([chance.argmax()])))[0]
+
+
+@pytest.mark.parametrize("count", [1, 6])
+def test_answer(real, weights_folder, count):
+    """Six faces are more than a batch."""
+    picture = scene(count)
+    response = call(real, content=png(picture))
+    assert response.status_code == 200
+    answer = response.json()
+    assert (answer["width"], answer["height"], len(answer["faces"])) == (900, 720, count)
+    boxes, faces = photos.faces_of(picture)
+    chances, heats = map(np.stack, zip(*expected(weights_folder, faces), strict=True))
+    assert count == 1 or chances.std(0).max() > 1e-3  # else faces could be mixed up unseen
+    for face, box, seen, chance, heat in zip(answer["faces"], boxes, faces, chances, heats, strict=True):
+        assert face["box"] == list(photos.whole_pixels(box, picture.size))
+        np.testing.assert_allclose(face["seen"], box, atol=0.01)
+        assert list(face["probabilities"]) == list(LABELS)
+        np.testing.assert_allclose(list(face["probabilities"].values()), chance, atol=1e-5)
+        assert face["label"] == LABELS[chance.argmax()]
+        np.testing.assert_array_equal(pixels(face["face"]), seen[..., 0])
+        np.testing.assert_allclose(pixels(face["heat"])[..., 3] / (0.75 * 255), heat, atol=0.004)
+
+
+def test_pictures_as_they_come(real):
+    """Turned by EXIF, grey, a JPEG, an animation's first frame, a face of 48 x 48: all are read."""
+    one = call(real, content=png(scene())).json()["faces"][0]
+    turned = io.BytesIO()
+    exif = Image.Exif()
+    exif[274] = 6  # to be turned by 90 degrees clockwise
+    scene().transpose(Image.Transpose.ROTATE_90).save(turned, format="png", exif=exif)
+    assert call(real, content=turned.getvalue()).json()["faces"][0]["box"] == one["box"]
+    gif = io.BytesIO()
+    frames = [scene().convert("L"), Image.new("L", (900, 720))]
+    frames[0].save(gif, format="gif", save_all=True, append_images=frames[1:])
+    assert call(real, content=gif.getvalue()).json()["faces"][0]["box"] == one["box"]
+    face = Image.fromarray(np.arange(48 * 48).reshape(48, 48).astype(np.uint8))
+    answer = call(real, content=png(face)).json()
+    assert answer["faces"][0]["box"] == [0, 0, 48, 48]
+    np.testing.assert_array_equal(pixels(answer["faces"][0]["face"]), np.asarray(face))
+
+
+def test_heat_picture():
+    heat = np.array([[0.0, 0.5, 1.0, np.nan]])
+    got = np.asarray(analysing.heat_picture(heat))[0]
+    assert got[:, 3].tolist() == [0, 96, 191, 0]  # clear where there is none; never hides the face
+    assert got[2, :3].tolist() == [240, 228, 66]
+
+
+def png_header(side):
+    """A PNG that says it is ``side`` pixels wide and high, and holds hardly any."""
+    tiny = png(Image.new("1", (1, 1)))
+    header = b"IHDR" + side.to_bytes(4, "big") * 2 + tiny[24:29]
+    return tiny[:12] + header + zlib.crc32(header).to_bytes(4, "big") + tiny[33:]
+
+
+def bad_uploads():
+    jpeg = io.BytesIO()
+    scene().save(jpeg, format="jpeg")
+    big = png(Image.new("1", (8000, 8000)))
+    return {
+        "empty": (b"", 400, "empty"),
+        "text": (b"id,label\n1,2\n", 415, "no picture"),
+        "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "no picture"),
+        # Pillow would hand PostScript to another program.
+        "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", 415, "no picture"),
+        "heic": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", 415, "HEIC"),
+        "cut": (jpeg.getvalue()[:5000], 415, "damaged"),
+        "cut header": (png(scene())[:30], 415, "no picture"),
+        "64 megapixels": (big, 413, "too large: 64 megapixels (8000 x 8000); at most 50"),
+        "bomb": (png_header(60000), 413, "too large: more than 178 megapixels; at most 50"),
+        "wall": (png(Image.new("L", (400, 300), 128)), 422, "No face found"),
+        "one pixel": (png(Image.new("L", (1, 1))), 422, "No face found"),
+    }
+
+
+@pytest.mark.parametrize("name", list(bad_uploads()))
+def test_what_gives_no_answer(real, name, tmp_path, monkeypatch):
+    """A friendly line, nothing written, and the next picture is answered."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    body, status, words = bad_uploads()[name]
+    response = call(real, content=body)
+    assert (response.status_code, list(response.json())) == (status, ["error"])
+    line = response.json()["error"]
+    assert words in line
+    assert "\n" not in line
+    assert "Error" not in line
+    assert call(real, content=png(scene())).status_code == 200
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bytes_beyond_the_limit_are_not_read(monkeypatch):
+    monkeypatch.setattr(serving, "MAX_BYTES", 1000)
+    sent = []
+
+    async def parts():
+        for number in range(100):
+            sent.append(number)
+            yield bytes(100)
+
+    app = fake()
+    assert call(app, content=bytes(1000)).json()["width"] == 1000
+    response = call(app, content=parts())  # does not tell its length
+    assert response.status_code == 413
+    assert "too large" in response.json()["error"]
+    assert len(sent) == 11
+    # One that tells it is refused before anything is read.
+    sent.clear()
+    response = call(app, content=parts(), headers={"content-length": "10000"})
+    assert (response.status_code, len(sent)) == (413, 0)
+
+
+def test_slow_upload(monkeypatch):
+    monkeypatch.setattr(serving, "SECONDS_TO_UPLOAD", 0.05)
+
+    async def parts():
+        yield b"a"
+        await asyncio.sleep(5)
+
+    response = call(fake(), content=parts())
+    assert response.status_code == 408
+    assert "longer than" in response.json()["error"]
+
+
+def test_a_bug_is_no_end():
+    """What nobody foresaw: a line for the visitor, no word of what was inside."""
+
+    def broken(body):
+        if body == b"bad":
+            raise ZeroDivisionError("secret")
+        return size_of(body)
+
+    app = fake(broken)
+    response = call(app, content=b"bad")
+    assert response.status_code == 500
+    assert "Something went wrong here" in response.json()["error"]
+    assert "secret" not in response.text
+    assert call(app, content=b"good").json()["width"] == 4
+
+
+def test_stays_ready_while_it_computes(monkeypatch):
+    """A page is served while a picture is looked at; too many pictures are told to wait."""
+    monkeypatch.setattr(serving, "MAX_WAITING", 2)
+    go_on, busy = threading.Event(), []
+
+    def slow(body):
+        busy.append(threading.get_ident())
+        go_on.wait(20)
+        return size_of(body)
+
+    async def visit():
+        async with client_of(fake(slow)) as client:
+            posts = [asyncio.create_task(client.post("/analyse", content=b"x" * n)) for n in (1, 2)]
+            while not busy:
+                await asyncio.sleep(0.01)
+            page, third = await client.get("/"), await client.post("/analyse", content=b"xxx")
+            go_on.set()
+            return page, third, await asyncio.gather(*posts)
+
+    page, third, answers = asyncio.run(visit())
+    assert page.status_code == 200
+    assert third.status_code == 503
+    assert [answer.json()["width"] for answer in answers] == [1, 2]
+    assert len(set(busy)) == 1
+    assert busy[0] != threading.get_ident()
+
+
+def test_page_and_about(real):
+    page = call(real, "GET", "/")
+    assert page.headers["content-type"].startswith("text/html")
+    for name in ("style.css", "app.js", "view.js", "camera.js", "icon.svg"):
+        assert call(real, "GET", f"/static/{name}").status_code == 200
+        assert f'"/static/{name}"' in page.text or name in ("view.js", "camera.js")
+    about = call(real, "GET", "/about").json()
+    assert (about["name"], about["network"], about["epoch"], about["accuracy"]) == ("cnn", "cnn", 3, 0.5)
+    assert about["trained_on"] == "fer2013.csv"  # not where it lies
+    assert about["grad_cam"]
+    titles = [limit["title"] for limit in about["limits"]]
+    assert titles[0] == "Expressions are not feelings"
+    assert "2013" in dict(limits("fer2013.csv", 0.5))["Who is missing"]
+    assert "2013" not in dict(limits("own.csv", 0.5))["Who is missing"]
+    assert "means nothing" in dict(limits("synthetic", 0.5))["A demonstration"]
+    for path in ("/nothing", "/static/../app.py", "/static/%2e%2e/app.py", "/analyse"):
+        assert call(real, "GET", path).status_code in (404, 405)
+
+
+def test_nothing_of_the_page_comes_from_elsewhere():
+    """No address in it names a host; the browser's test sees the same from outside."""
+    for path in serving.STATIC.iterdir():
+        text = path.read_text().replace("http://www.w3.org/2000/svg", "")
+        assert "//" not in text.replace("// ", "").replace("http://", "!//"), path
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("GET", "/static/app.js"), ("POST", "/analyse")])
+def test_security_headers(method, path):
+    headers = call(fake(), method, path, content=b"x").headers
+    policy = headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"origin": HERE}, 200),
+        ({"origin": HERE, "sec-fetch-site": "same-origin"}, 200),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "http://127.0.0.1:9000"}, 403),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site"}, 403),
+        # Behind a proxy that has the name and the certificate.
+        ({"origin": "https://faces.example", "sec-fetch-site": "same-origin"}, 200),
+    ],
+)
+def test_other_pages_may_not_ask(headers, status):
+    assert call(fake(), content=b"x", headers=headers).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8000", 200),
+        ("localhost", 200),
+        ("[::1]:8000", 200),
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("evil.example:8000", 421),
+        ("", 421),
+        ("[", 421),
+    ],
+)
+def test_only_names_of_this_computer(host, status):
+    for method, path in (("GET", "/"), ("POST", "/analyse")):
+        assert call(fake(), method, path, headers={"host": host}, content=b"x").status_code == status
+    if host:
+        assert call(fake(local_only=False), headers={"host": host}, content=b"x").status_code == 200
+
+
+def test_what_serve_prints(tmp_path):
+    """Without Grad-CAM where the network is an MLP; a warning where others may come in."""
+    app, printed = serve_tiny(tmp_path, model="mlp", host="0.0.0.0")
+    first, warning, last, *_ = printed.splitlines()
+    assert first.startswith("weights: fer_jax/weights/cnn.npz")
+    assert warning.startswith("warning: anybody on the network")
+    assert last.startswith("serving on http://0.0.0.0:")
+    assert not call(app, "GET", "/about", url="http://any.example").json()["grad_cam"]
+    answer = call(app, content=png(scene()), url="http://any.example").json()
+    assert "heat" not in answer["faces"][0]
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"), [("uvicorn", "requirements-serve.txt"), ("cv2", "requirements-photos.txt")]
+)
+def test_what_is_not_installed(missing, words, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(UserError, match=f"pip install -r {words}"):
+        run_serve.serve(tmp_path, workdir.plain(cnn.get_config()), [])
+
+
+def test_address_that_cannot_be_had():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(UserError, match=f"127.0.0.1, port {port}: address already in use"):
+            run_serve._bind("127.0.0.1", port)
+    with pytest.raises(UserError, match=r"192\.0\.2\.1"):  # of the documentation's, never ours
+        run_serve._bind("192.0.2.1", 8000)
+    with pytest.raises(UserError, match=r"serve\.host"):
+        run_serve._bind("a" * 70, 8000)
+
+
+def test_two_that_start_at_once():
+    """Both may hold the address until one listens."""
+    with run_serve._bind("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with run_serve._bind("127.0.0.1", port) as second:
+            run_serve._listen(first)
+            with pytest.raises(UserError, match=f"port {port}: address already in use"):
+                run_serve._listen(second)
+
+
+def test_the_address_is_no_part_of_a_run():
+    saved = workdir.plain(cnn.get_config())
+    given = saved | {"serve": {"host": "0.0.0.0", "port": 80}}
+    older = {name: value for name, value in saved.items() if name != "serve"}
+    run_config.check_values(given)
+    for of_a_run in (saved, older):
+        run_config.check_same_run(of_a_run, given, "runs/x")
+        run_config.merge_for_evaluation(of_a_run, given, ["serve.host", "serve.port"], "runs/x")
+    for wrong in ({"host": "", "port": 80}, {"host": "a", "port": 65536}, {"host": "a", "port": -1}):
+        with pytest.raises(UserError, match=r"^config\.serve\."):
+            run_config.check_values(saved | {"serve": wrong})
+
+
+def post(url, body):
+    with urllib.request.urlopen(urllib.request.Request(f"{url}/analyse", data=body), timeout=60) as response:
+        return response.read()
+
+
+def test_process(tmp_path):
+    """Eight clients at once get what each gets alone; a second server has no port; Ctrl-C ends the first."""
+    folder, other = tmp_path / "here", tmp_path / "other"
+    folder.mkdir()
+    other.mkdir()
+    bodies = [png(scene(count=1 + n % 3, first=n)) for n in range(8)]
+    with start(folder) as process:
+        try:
+            url = url_of(process)
+            alone = [post(url, body) for body in bodies]
+            assert len(set(alone)) == 8
+            with ThreadPoolExecutor(8) as clients:
+                for _ in range(2):
+                    assert list(clients.map(lambda body: post(url, body), bodies)) == alone
+            with start(other, port=int(url.rpartition(":")[2])) as second:
+                printed, _ = second.communicate(timeout=120)
+            assert second.returncode == 1
+            assert "address already in use" in printed
+            assert "Traceback" not in printed
+            process.send_signal(signal.SIGINT)
+            printed, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, printed.strip()) == (0, "stopped")
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
+    assert Path(folder).exists()
