@@ -1,4 +1,4 @@
-"""Train, evaluate, predict, explain and export facial expressions from the command line.
+"""Facial expressions from the command line: train, evaluate, predict, explain, export, serve.
 
 python main.py --config=configs/cnn.py                          train on built-in synthetic faces
 python main.py --config=configs/cnn.py --config.dataset=PATH    ... on a CSV file or a folder of pictures
@@ -6,6 +6,7 @@ python main.py --config=configs/cnn.py --mode=eval              confusion matrix
 python main.py --config=configs/cnn.py --mode=predict --input=PATH --output=OUT.csv
 python main.py --config=configs/cnn.py --mode=explain [--input=PATH] [--output=DIR]
 python main.py --config=configs/cnn.py --mode=export --output=DIR
+python main.py --config=configs/cnn.py --mode=serve             a web page for photos
 """
 
 import sys
@@ -14,7 +15,6 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from fer_jax import workdir
 from fer_jax.errors import UserError
 from fer_jax.parse_flags import parse_flags
 from fer_jax.platform import configure_process
@@ -24,7 +24,8 @@ CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Configuration file (default: configs/cnn.py); --config.FIELD=VALUE sets one field."
 )
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run (default: runs/NAME[-synthetic]).")
-MODE = flags.DEFINE_enum("mode", "train", ["train", "eval", "predict", "explain", "export"], "What to do.")
+MODES = ("train", "eval", "predict", "explain", "export", "serve")
+MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 INPUT = flags.DEFINE_string(
     "input", None, "predict, explain: a CSV file, a picture, or a folder of pictures."
 )
@@ -39,34 +40,17 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
     configure_process()
     # After the flags: JAX is slow to import, and --help and misspelt flags should not wait for it.
-    from fer_jax import run_compare, run_evaluate, run_explain, run_export, run_predict, run_seeds, run_train
+    from fer_jax import modes
 
-    config = CONFIG.value
+    options = {
+        "overrides": list(config_flags.get_override_values(flags.FLAGS["config"])),
+        "workdirs": WORKDIR.value,
+        "source": INPUT.value,
+        "output": OUTPUT.value,
+        "with_probabilities": PROBABILITIES.value,
+    }
     name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
-    if MODE.value == "train":
-        train = run_seeds.train_seeds if config.seeds > 1 else run_train.train
-        train(config, Path(WORKDIR.value or workdir.default_workdir(name, config.dataset)))
-        return
-    dataset = config.dataset if MODE.value == "eval" else None
-    where = Path(WORKDIR.value or workdir.default_workdir(name, dataset))
-    # The weights that come with the package stand in for the run of this name on real faces alone.
-    shipped_name = None if WORKDIR.value or dataset == "synthetic" else name
-    overrides = list(config_flags.get_override_values(flags.FLAGS["config"]))
-    given = workdir.plain(config)
-    if MODE.value == "eval" and (runs := run_compare.listed(WORKDIR.value)):
-        run_compare.compare_runs(runs, given, overrides)
-    elif MODE.value == "eval" and run_seeds.folders(where):
-        run_seeds.evaluate_seeds(where, given, overrides)
-    elif MODE.value == "eval":
-        run_evaluate.evaluate_run(where, given, overrides, shipped_name=shipped_name)
-    elif MODE.value == "explain":
-        run_explain.explain(where, given, overrides, INPUT.value, OUTPUT.value, shipped_name=shipped_name)
-    elif MODE.value == "export":
-        run_export.export(where, given, overrides, OUTPUT.value, shipped_name=shipped_name)
-    else:
-        paths = (INPUT.value, OUTPUT.value)
-        options = {"with_probabilities": PROBABILITIES.value, "shipped_name": shipped_name}
-        run_predict.predict_file(where, given, overrides, *paths, **options)
+    modes.run(MODE.value, CONFIG.value, name, **options)
 
 
 if __name__ == "__main__":

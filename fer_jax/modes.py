@@ -1,0 +1,68 @@
+"""What each ``--mode`` does, and where its run lives. Imports JAX, so main.py imports it after the flags."""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from fer_jax import (
+    run_compare,
+    run_evaluate,
+    run_explain,
+    run_export,
+    run_predict,
+    run_seeds,
+    run_serve,
+    run_train,
+    workdir,
+)
+
+
+def run(
+    mode: str,
+    config: ConfigDict,
+    name: str,
+    *,
+    overrides: list[str],
+    workdirs: str | None,
+    source: str | None,
+    output: str | None,
+    with_probabilities: bool,
+) -> None:
+    """Does what ``mode`` names.
+
+    Args:
+      mode: ``train``, ``eval``, ``predict``, ``explain``, ``export`` or ``serve``.
+      config: of the command.
+      name: of the config file, without its suffix: that of the run, and of weights that come with fer_jax.
+      overrides: names of the config fields that the command line set.
+      workdirs: ``--workdir``; None for ``workdir.default_workdir``.
+      source, output, with_probabilities: the flags ``--input``, ``--output`` and ``--probabilities``.
+
+    Raises:
+      UserError: as the function of the mode.
+    """
+    if mode == "train":
+        train = run_seeds.train_seeds if config.seeds > 1 else run_train.train
+        train(config, Path(workdirs or workdir.default_workdir(name, config.dataset)))
+        return
+    given = workdir.plain(config)
+    if mode == "eval" and (runs := run_compare.listed(workdirs)):
+        run_compare.compare_runs(runs, given, overrides)
+        return
+    dataset = config.dataset if mode == "eval" else None
+    where = Path(workdirs or workdir.default_workdir(name, dataset))
+    # The weights that come with the package stand in for the run of this name on real faces alone.
+    shipped = {"shipped_name": None if workdirs or dataset == "synthetic" else name}
+    command = (where, given, overrides)
+    if mode == "eval" and run_seeds.folders(where):
+        run_seeds.evaluate_seeds(*command)
+    elif mode == "eval":
+        run_evaluate.evaluate_run(*command, **shipped)
+    elif mode == "predict":
+        run_predict.predict_file(*command, source, output, with_probabilities=with_probabilities, **shipped)
+    elif mode == "explain":
+        run_explain.explain(*command, source, output, **shipped)
+    elif mode == "export":
+        run_export.export(*command, output, **shipped)
+    else:
+        run_serve.serve(*command, **shipped)
