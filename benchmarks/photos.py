@@ -1,6 +1,6 @@
 """How well faces are found in larger pictures, and told as in the original crop, by the margin around a box.
 
-python benchmarks/photos.py --csv=fer2013.csv [--weights=best] [--faces=600] [--margins=0,0.05] [--output=DIR]
+python benchmarks/photos.py --csv=fer2013.csv [--weights=best] [--faces=N] [--margins=0,0.05] [--output=DIR]
 
 Each picture holds one validation face, 80 to 400 pixels a side, somewhere on a ground of smooth noise. With
 --output some of them are saved with what was found. A face counts as found where a box covers it by more than
@@ -51,8 +51,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--csv", required=True, help="the data set: a CSV file or folder with labels")
     parser.add_argument("--weights", default="best", help="a workdir, or weights that come with fer_jax")
-    parser.add_argument("--faces", type=int, default=600)
-    parser.add_argument("--margins", default="-0.05,0,0.025,0.05,0.075,0.1,0.15,0.2")
+    parser.add_argument("--faces", type=int, default=1000)
+    parser.add_argument("--margins", default="-0.025,0,0.025,0.05,0.075,0.1")
     parser.add_argument("--output", type=Path, help="folder for some of the pictures")
     options = parser.parse_args()
     classifier = fer_jax.load(options.weights)
