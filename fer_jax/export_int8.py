@@ -25,7 +25,6 @@ def quantize_onnx(model: bytes, faces: np.ndarray) -> bytes:
       model: serialized ``onnx.ModelProto``.
       faces: uint8 (N, 48, 48, 1), like those it will see; some hundreds.
     """
-    import onnx
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -39,10 +38,9 @@ def quantize_onnx(model: bytes, faces: np.ndarray) -> bytes:
             return next(self._batches, None)
 
     with tempfile.TemporaryDirectory() as folder:
-        prepared, quantized = Path(folder) / "prepared.onnx", Path(folder) / "quantized.onnx"
-        quant_pre_process(
-            onnx.load_from_string(model), prepared, skip_optimization=True, skip_symbolic_shape=True
-        )
+        given, prepared, quantized = (Path(folder) / f"{n}.onnx" for n in ("given", "prepared", "quantized"))
+        given.write_bytes(model)
+        quant_pre_process(given, prepared, skip_optimization=True, skip_symbolic_shape=True)
         quantization.quantize_static(
             prepared,
             quantized,

@@ -107,8 +107,8 @@ def describe(weights: Weights, record: Record, accuracy: dict[str, Any]) -> dict
         "labels": record.labels,
         "input": {"name": "images", "dtype": "uint8", "shape": ["N", SIDE, SIDE, 1]},
         "output": {"name": "probabilities", "dtype": "float32", "shape": ["N", NUM_CLASSES]},
-        "preprocessing": "inside the graph; give grey levels, 0 black to 255 white, of a face cropped as "
-        "FER2013 crops it: upright, from above the brows to the chin and from ear to ear",
+        "preprocessing": "inside the graph; give grey levels, 0 black to 255 white, of a face that is "
+        "upright and cropped tightly, as in FER2013",
         "postprocessing": "none: probabilities in the order of the labels, the temperature inside the graph",
         "views": "one",
         "model": {
@@ -157,7 +157,7 @@ def _int8(model: bytes, config: Mapping[str, Any], *, named: bool) -> tuple[byte
             raise
         reason = str(error)
     faces = draw_faces(CALIBRATION_FACES, seed=0).images if train is None else _sample(train)
-    source = "built-in drawn faces" if train is None else f"training faces of {config['dataset']}"
+    source = "built-in drawn faces" if train is None else f"training faces of {Path(config['dataset']).name}"
     quantized = quantize_onnx(model, faces)
     about = {"calibrated_on": f"{len(faces)} {source}", "split": config["split"], "views": "one"}
     if scored is None:

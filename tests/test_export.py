@@ -4,10 +4,12 @@ import functools
 import json
 import re
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.special import softmax
 
 from fer_jax import run_export, run_train, workdir
@@ -250,3 +252,28 @@ def test_write_all_or_none(tmp_path):
     with pytest.raises(UserError):
         write(tmp_path, {"model.onnx": b"3", "no/such/folder": b"3"})
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"model.onnx": b"2"}
+
+
+@pytest.mark.parametrize("name", ["cnn", "best"])
+def test_shipped_larger_networks(name, tmp_path, capsys):
+    """No int8; one view is said where the run is evaluated with more."""
+    run_export.export(tmp_path / "no-run", given(), [], str(tmp_path), shipped_name=name)
+    assert {p.name for p in tmp_path.iterdir()} == {"model.onnx", "model.jax_export", "model.json"}
+    assert ("views=flip" in capsys.readouterr().out) == (name == "best")
+
+
+def test_snippets_of_the_documentation(trained, tmp_path, monkeypatch, capsys):
+    """Both give the same figures."""
+    text = (Path(__file__).parents[1] / "docs" / "export.md").read_text(encoding="utf-8")
+    Image.fromarray(draw_faces(1, seed=0).images[0, ..., 0]).save(tmp_path / "face.png")
+    monkeypatch.chdir(tmp_path)
+    run_export.export(trained, given(), [], "exported")
+    capsys.readouterr()
+    snippets = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    printed = []
+    for snippet in snippets:
+        exec(snippet, {})
+        printed.append(capsys.readouterr().out)
+    assert len(printed) == 2
+    assert printed[0] == printed[1]
+    assert re.fullmatch(r"\[\[(0?\.\d* *){7}\]\]\n", printed[0])
