@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from fer_jax import run_train
 from fer_jax.data.read_csv import write_homework_csv
 from fer_jax.data.synthetic import draw_faces
+from tiny_run import tiny_config
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/photos.md", "docs/explain.md", "docs/export.md", "docs/accuracy.md")
@@ -65,9 +68,17 @@ def sections():
     return found
 
 
+@pytest.fixture(scope="module")
+def some_run(tmp_path_factory):
+    where = tmp_path_factory.mktemp("run")
+    run_train.train(tiny_config(epochs=1), where)
+    return where
+
+
 @pytest.fixture
-def folder(tmp_path):
-    """What a reader of the commands would have: data sets, faces, photos."""
+def folder(tmp_path, some_run):
+    """What a reader of the commands would have: data sets, faces, photos, a run."""
+    shutil.copytree(some_run, tmp_path / "runs" / "mine")
     faces = draw_faces(105, seed=0)
     write_homework_csv(tmp_path / "train.csv", faces)
     for name in ("test.csv", "faces.csv"):
