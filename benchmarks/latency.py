@@ -10,6 +10,7 @@ and the load of the machine. Needs requirements-export.txt.
 """
 
 import argparse
+import importlib
 import os
 import sys
 import tempfile
@@ -83,8 +84,6 @@ def ways_of(name: str, folder: Path, threads: int) -> tuple[dict[str, Predict], 
 
 
 def _config(name: str):
-    import importlib
-
     return importlib.import_module(f"configs.{name}").get_config()
 
 

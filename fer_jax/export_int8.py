@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ MOST_PARAMETERS = 100_000
 CALIBRATION_FACES = 512
 
 
-def quantize_onnx(model: bytes, faces: np.ndarray) -> bytes:
+def quantize_onnx(model: bytes, faces: np.ndarray, **options: Any) -> bytes:
     """A float graph of ``export_onnx`` with its convolutions in eight bits, same input and output.
 
     Static quantization by onnxruntime: uint8 activations, whose ranges are the extremes over ``faces``, and
@@ -24,6 +25,7 @@ def quantize_onnx(model: bytes, faces: np.ndarray) -> bytes:
     Args:
       model: serialized ``onnx.ModelProto``.
       faces: uint8 (N, 48, 48, 1), like those it will see; some hundreds.
+      options: of onnxruntime's ``quantize_static``, in place of those described.
     """
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -37,6 +39,15 @@ def quantize_onnx(model: bytes, faces: np.ndarray) -> bytes:
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(self._batches, None)
 
+    described = {
+        "quant_format": quantization.QuantFormat.QDQ,
+        "op_types_to_quantize": ["Conv", "Gemm", "Relu", "Add", "MaxPool"],
+        "nodes_to_exclude": [LOGITS],
+        "per_channel": True,
+        "reduce_range": True,
+        "activation_type": quantization.QuantType.QUInt8,
+        "weight_type": quantization.QuantType.QInt8,
+    }
     with tempfile.TemporaryDirectory() as folder:
         given, prepared, quantized = (Path(folder) / f"{n}.onnx" for n in ("given", "prepared", "quantized"))
         given.write_bytes(model)
@@ -45,13 +56,7 @@ def quantize_onnx(model: bytes, faces: np.ndarray) -> bytes:
             prepared,
             quantized,
             Reader(),
-            quant_format=quantization.QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", "Gemm", "Relu", "Add", "MaxPool"],
-            nodes_to_exclude=[LOGITS],
-            per_channel=True,
-            reduce_range=True,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
+            **(described | options),
         )
         return quantized.read_bytes()
 

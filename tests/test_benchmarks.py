@@ -11,10 +11,12 @@ import pytest
 
 import ablations
 import accuracy
+import int8
 import latency
 import run as benchmarks
 from fer_jax import run_train, workdir
 from fer_jax.data import load_dataset
+from fer_jax.data.faces import Faces
 from tiny_run import tiny_config
 
 ROOT = Path(__file__).parents[1]
@@ -94,3 +96,14 @@ def test_latency(monkeypatch):
     assert {name: len(taken) + 3 for name, taken in times.items()} == calls
     assert np.median(times["slow"]) > 2 * np.median(times["quick"]) > 0.002
     assert latency.cells(np.arange(101) / 1e3, 64) == "50.00 (5.00 to 95.00) | 1,280"
+
+
+def test_int8_row(monkeypatch):
+    """Half of the faces right with either calibration; the largest difference is the training faces'."""
+    faces = Faces(np.zeros((4, 48, 48, 1), np.uint8), np.array([0, 0, 1, 1]), np.arange(4))
+    chances = {b"float": [0.9, 0.1], b"train": [0.6, 0.4], b"drawn": [0.1, 0.9]}
+    monkeypatch.setattr(int8, "chances_of", lambda model, _: np.array([chances[model]] * 4))
+    monkeypatch.setattr(int8, "milliseconds", lambda *_: 0.25)
+    whole = int8.chances_of(b"float", None)
+    line = int8.row("mine", lambda model: model, [b"train", b"drawn"], faces, whole)
+    assert line == "| mine | 50.00% to 50.00% | 50.00% | 0.30 | 0 | 0.25 |"
