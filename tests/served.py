@@ -13,21 +13,6 @@ from PIL import Image
 from fer_jax.data.synthetic import draw_faces
 
 ROOT = Path(__file__).parents[1]
-_SERVE = """
-import sys
-from pathlib import Path
-from fer_jax.platform import configure_process
-configure_process()
-from configs import tiny
-from fer_jax import run_serve, workdir
-from fer_jax.errors import UserError
-config = tiny.get_config()
-config.serve.port = int(sys.argv[1])
-try:
-    run_serve.serve(Path("runs/tiny"), workdir.plain(config), ["serve.port"], shipped_name="tiny")
-except UserError as error:
-    sys.exit(f"error: {error}")
-"""
 _PLACES = ((60, 90), (360, 180), (640, 60), (60, 400), (360, 480), (640, 340))
 
 
@@ -50,15 +35,15 @@ def scene(count: int = 1, *, first: int = 0, side: int = 200) -> Image.Image:
 def start(folder: Path, *, port: int = 0) -> subprocess.Popen:
     """The process, in ``folder``, which it has for temporary files too; it need not be ready."""
     environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
         "TMPDIR": str(folder),
         "HOME": str(folder),
         "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(folder.parent / "cache")),
         # A hidden import that writes beside the code would not be seen in the folder.
         "PYTHONDONTWRITEBYTECODE": "1",
     }
+    command = [sys.executable, ROOT / "main.py", f"--config={ROOT}/configs/tiny.py", "--mode=serve"]
     return subprocess.Popen(
-        [sys.executable, "-c", _SERVE, str(port)],
+        [*command, f"--config.serve.port={port}"],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,

@@ -19,7 +19,14 @@ from fer_jax.data.synthetic import draw_faces
 from tiny_run import tiny_config
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/photos.md", "docs/explain.md", "docs/export.md", "docs/accuracy.md")
+PAGES = (
+    "README.md",
+    "docs/photos.md",
+    "docs/explain.md",
+    "docs/export.md",
+    "docs/accuracy.md",
+    "docs/serve.md",
+)
 TINY = {
     "epochs": "1",
     "batch_size": "16",

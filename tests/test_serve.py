@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import serve as load_check
 from configs import cnn
 from fer_jax import evaluate, photos, run_config, run_serve, shipped, workdir
 from fer_jax.checkpoint import Record, Weights
@@ -136,7 +137,8 @@ def test_answer(real, weights_folder, count):
         np.testing.assert_allclose(list(face["probabilities"].values()), chance, atol=1e-5)
         assert face["label"] == LABELS[chance.argmax()]
         np.testing.assert_array_equal(pixels(face["face"]), seen[..., 0])
-        np.testing.assert_allclose(pixels(face["heat"])[..., 3] / (0.75 * 255), heat, atol=0.004)
+        red = pixels(face["heat"])[..., 0]
+        np.testing.assert_allclose(np.interp(red, (0, 87, 165, 253), np.arange(4) / 3), heat, atol=0.01)
 
 
 def test_pictures_as_they_come(real):
@@ -158,10 +160,11 @@ def test_pictures_as_they_come(real):
 
 
 def test_heat_picture():
-    heat = np.array([[0.0, 0.5, 1.0, np.nan]])
-    got = np.asarray(analysing.heat_picture(heat))[0]
-    assert got[:, 3].tolist() == [0, 96, 191, 0]  # clear where there is none; never hides the face
-    assert got[2, :3].tolist() == [240, 228, 66]
+    """From dark blue to yellow, ever brighter, and the face stays in sight."""
+    got = np.asarray(analysing.heat_picture(np.linspace(0, 1, 256)[None]))[0].astype(int)
+    assert got[[0, -1], :3].tolist() == [[0, 34, 78], [253, 231, 55]]
+    assert (np.diff(got[:, :3] @ (299, 587, 114)) > 0).all()
+    assert set(got[:, 3]) == {140}
 
 
 def png_header(side):
@@ -413,6 +416,23 @@ def test_the_address_is_no_part_of_a_run():
     for wrong in ({"host": "", "port": 80}, {"host": "a", "port": 65536}, {"host": "a", "port": -1}):
         with pytest.raises(UserError, match=r"^config\.serve\."):
             run_config.check_values(saved | {"serve": wrong})
+
+
+def test_load_check_finds_wrong_answers(monkeypatch):
+    """Of ten answers under load the fourth is another client's."""
+    asked = []
+
+    def ask(address, body):
+        asked.append(body)
+        return 200, b"other" if len(asked) == 2 + 4 else body, 0.25
+
+    monkeypatch.setattr(load_check, "ask", ask)
+    latency, seconds, wrong = load_check.measure("", [b"one", b"two"], clients=1, requests=10)
+    assert (len(latency), wrong) == (10, 1)
+    assert "10 requests, 5.0 per second, p50 250 ms, p95 250 ms, p99 250 ms, 1 wrong" in load_check.report(
+        "", latency, 2.0, wrong
+    )
+    assert seconds < 5
 
 
 def post(url, body):

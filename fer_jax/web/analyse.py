@@ -26,8 +26,9 @@ depend on how many faces a picture has; most have few."""
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 
-_WARM, _COOL = np.array([240, 228, 66]), np.array([213, 94, 0])  # Okabe and Ito's yellow and vermilion
-_MOST_OPAQUE = 0.75
+# From dark blue to yellow, after cividis, which colour-blind people see alike (Nuñez et al., 2018).
+_COLOURS = ((0, 34, 78), (87, 93, 109), (165, 156, 116), (253, 231, 55))
+_OPACITY = 140  # of 255: the face stays in sight
 
 _decoding = threading.Lock()
 """What Python does with warnings is one setting for all threads, and decoding changes it for a moment."""
@@ -182,10 +183,10 @@ def to_answer(
 
 
 def heat_picture(heat: np.ndarray) -> Image.Image:
-    """Heat (H, W) from 0 to 1 as colour to lay over a face: clear where 0, then vermilion, yellow where 1."""
-    heat = np.clip(np.nan_to_num(heat), 0, 1)[..., None]
-    colour = _COOL + (_WARM - _COOL) * heat
-    pixels = np.concatenate([colour, 255 * _MOST_OPAQUE * heat], -1)
+    """Heat (H, W) from 0 to 1 as colour to lay over a face: dark blue where 0, yellow where 1."""
+    steps = np.linspace(0, 1, len(_COLOURS))
+    colour = [np.interp(heat, steps, channel) for channel in zip(*_COLOURS, strict=True)]
+    pixels = np.stack([*colour, np.full(heat.shape, _OPACITY)], -1)
     return Image.fromarray(np.rint(pixels).astype(np.uint8))
 
 
