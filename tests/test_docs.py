@@ -53,7 +53,7 @@ ELSEWHERE = {
 
 
 def sections():
-    """(page, heading) -> its commands and Python code, in order."""
+    """(page, heading) -> its commands and Python code, in order; a page of docs/ is one section."""
     found = {}
     for page in PAGES:
         heading, fence = page, None
@@ -66,7 +66,7 @@ def sections():
             elif fence == "python":
                 found[page, heading][-1] += line + "\n"
             elif line.startswith("#") and fence is None:
-                heading = line.lstrip("# ")
+                heading = line.lstrip("# ") if page == "README.md" else page
             else:
                 lines = [line] if fence is not None else re.findall("`(python [^`]+)`", line)
                 for command in lines:
@@ -101,7 +101,7 @@ def folder(tmp_path, some_run):
     return tmp_path
 
 
-@pytest.mark.parametrize("section", sections(), ids=lambda section: f"{section[0]}-{section[1]}")
+@pytest.mark.parametrize("section", sections(), ids=lambda section: section[1])
 def test_commands_of_a_section(section, folder):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder.parent / "cache")}
     for command in sections()[section]:
