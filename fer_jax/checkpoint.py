@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import dataclasses
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,6 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from fer_jax import integrity
-from fer_jax.data.files import one_line
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
 from fer_jax.models import create_model, init_variables
@@ -46,11 +46,13 @@ class _Keep:
         return [step in steps[-2:] or step == best for step in steps]
 
 
-class Checkpoints(NamedTuple):
-    """Those of a run that is training: Orbax's side of them, and what it keeps."""
+@dataclasses.dataclass
+class Checkpoints:
+    """Those of a run that is training: Orbax's side of them, what it keeps, and the save that is under way."""
 
     orbax: ocp.training.Checkpointer
     keep: _Keep
+    saving: tuple[int, ocp.AsyncResponse[bool]] | None = None
 
 
 @contextlib.contextmanager
@@ -62,14 +64,14 @@ def open_checkpoints(workdir: Path) -> Iterator[Checkpoints]:
     folder = workdir / "checkpoints"
     for half_written in folder.glob("*.orbax-checkpoint-tmp*"):
         tell(f"{folder}/{half_written.name.split('.')[0]}: was only half written; removed")
+        shutil.rmtree(half_written, ignore_errors=True)
     keep = _Keep()
     with quiet():
-        orbax = ocp.training.Checkpointer(
-            folder.absolute(), preservation_policy=keep, cleanup_tmp_directories=True
-        )
+        orbax = ocp.training.Checkpointer(folder.absolute(), preservation_policy=keep)
         try:
-            yield Checkpoints(orbax, keep)
-            _wait(orbax)
+            checkpoints = Checkpoints(orbax, keep)
+            yield checkpoints
+            _wait(checkpoints)
         finally:
             # What went wrong has been told.
             with contextlib.suppress(Exception):
@@ -86,9 +88,8 @@ def save(checkpoints: Checkpoints, state: TrainState, normalization: Normalizati
 
     The one before is complete when this returns. Raises UserError if that, or this one, cannot be written.
     """
-    orbax = checkpoints.orbax
+    _wait(checkpoints)
     step = int(state.step) if record.position else record.rows[-1]["step"]
-    _wait(orbax)
     trees = {"state": state, "weights": _as_tree(Weights(state.variables(), normalization))}
     # Copies, since the next step takes the state's buffers, and the next epoch adds to the rows.
     trees, record = jax.tree.map(np.array, trees), copy.deepcopy(record)
@@ -96,8 +97,11 @@ def save(checkpoints: Checkpoints, state: TrainState, normalization: Normalizati
     digests = {name: [integrity.layout(tree), integrity.content(tree)] for name, tree in trees.items()}
     found = record._asdict() | {"digests": digests}
     found["record_digest"] = integrity.text(found)
-    with _telling_failure(orbax, step):
-        orbax.save_checkpointables_async(step, trees, force=True, custom_metadata=found)
+    with _telling_failure(checkpoints, step):
+        response = checkpoints.orbax.save_checkpointables_async(
+            step, trees, force=True, custom_metadata=found
+        )
+    checkpoints.saving = step, response
 
 
 def latest_record(workdir: Path) -> Record | None:
@@ -181,20 +185,24 @@ def _saved_rank(saved: Saved) -> tuple[float, int]:
 
 
 @contextlib.contextmanager
-def _telling_failure(orbax: ocp.training.Checkpointer, step: int | str) -> Iterator[None]:
+def _telling_failure(checkpoints: Checkpoints, step: int) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        # TensorStore nests what it tries, each with a path; last, before its numbers, is why it failed.
+        reason = " ".join(str(error).split()).rsplit(": ", 1)[-1].split(" [")[0]
         raise UserError(
-            f"{orbax.directory}: checkpoint {step} could not be written ({one_line(error)}); those before it "
-            "are whole; make room or mend the disk, and the same command goes on from there"
+            f"{checkpoints.orbax.directory}: checkpoint {step} could not be written ({reason}); those before "
+            "it are whole; make room or mend the disk, and the same command goes on from there"
         ) from error
 
 
-def _wait(orbax: ocp.training.Checkpointer) -> None:
-    latest = orbax.latest
-    with _telling_failure(orbax, latest.step if latest else ""):
-        orbax.wait()
+def _wait(checkpoints: Checkpoints) -> None:
+    """Until the save under way is complete."""
+    if checkpoints.saving is not None:
+        (step, response), checkpoints.saving = checkpoints.saving, None
+        with _telling_failure(checkpoints, step):
+            response.result()
 
 
 def _as_tree(weights: Weights) -> dict[str, Any]:

@@ -194,3 +194,24 @@ def test_loss_that_is_not_finite(tmp_path, monkeypatch, no_plots):
     assert len(read_rows(tmp_path)) == 1
     weights = checkpoint.load_best(tmp_path)[0]
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(weights.variables))
+
+
+@pytest.mark.parametrize("nonfinite", ["skip", "stop"])
+def test_steps_that_are_skipped_are_told(tmp_path, monkeypatch, no_plots, nonfinite):
+    """The weight of one class makes the loss overflow; some batches of five have none of its faces."""
+    monkeypatch.setattr(
+        run_train, "class_weights", lambda _: np.array([3.4e38, 1, 1, 1, 1, 1, 1], np.float32)
+    )
+    config = tiny(nonfinite=nonfinite, balance="weights", epochs=2, batch_size=5)
+    if nonfinite == "stop":
+        with pytest.raises(UserError, match="not finite at step"):
+            run_train.train(config, tmp_path)
+        return
+    run_train.train(config, tmp_path)
+    rows = read_rows(tmp_path)
+    assert [row["step"] for row in rows] == [14, 28]
+    assert all(0 < row["skipped_steps"] < 14 for row in rows)
+    assert all(np.isfinite(row["train_loss"]) and 0 <= row["train_accuracy"] <= 1 for row in rows)
+    config.batch_size = 70
+    with pytest.raises(UserError, match="not finite in any step of epoch 1, which were all skipped"):
+        run_train.train(config, tmp_path / "other")
