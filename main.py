@@ -9,15 +9,18 @@ python main.py --config=configs/cnn.py --mode=export --output=DIR
 python main.py --config=configs/cnn.py --mode=serve             a web page for photos
 """
 
+import shlex
 import sys
 from pathlib import Path
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from fer_jax.data.files import os_reason
 from fer_jax.errors import UserError
 from fer_jax.parse_flags import parse_flags
 from fer_jax.platform import configure_process
+from fer_jax.signals import Stopped, raise_stopped, replace_handlers
 
 # No default here: ml_collections would load it, and stumble over a misspelt field, before flags are parsed.
 CONFIG = config_flags.DEFINE_config_file(
@@ -54,10 +57,13 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    replace_handlers(raise_stopped)
     try:
         app.run(main, flags_parser=parse_flags)
     except UserError as error:
         sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on after the last complete epoch", file=sys.stderr)
-        sys.exit(130)
+    except OSError as error:
+        sys.exit(f"error: {error.filename or 'a file'}: {os_reason(error)}")
+    except Stopped as stop:
+        print(f"\n{stop}; to go on: {shlex.join(['python', *sys.argv])}", file=sys.stderr)
+        sys.exit(stop.status)

@@ -63,6 +63,7 @@ def get_config() -> ConfigDict:
         ""  # learn from this network's probabilities too: a workdir, or weights that come with us
     )
     config.teacher_share = 0.7  # of the targets is the teacher's, the rest the labels'
+    config.nonfinite = "stop"  # or 'skip': what a step does whose loss or gradient is not finite
     config.ema_decay = 0.998  # of the averaged weights that are evaluated and saved; 0 for none
     config.patience = 0  # stop after so many epochs without a better validation accuracy; 0 for never
     config.tensorboard = False  # event files of the figures, for TensorBoard, in the run's tensorboard/

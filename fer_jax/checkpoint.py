@@ -1,6 +1,10 @@
-"""Orbax, in one place: what a checkpoint holds, which ones stay, how they come back."""
+"""Orbax, in one place: what a checkpoint holds, which ones stay, how they come back whole."""
 
-from collections.abc import Mapping
+import contextlib
+import copy
+import dataclasses
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,24 +12,13 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
+from fer_jax import integrity
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
 from fer_jax.models import create_model, init_variables
 from fer_jax.preprocess import Normalization, normalization_shape
 from fer_jax.state import TrainState
-
-
-class Record(NamedTuple):
-    """The part of a checkpoint that is no array.
-
-    ``config``: the run's fields; ``rows``: of metrics.jsonl so far; ``labels``: names in order;
-    ``data``: the data set's digest, and a line about it for people.
-    """
-
-    config: dict[str, Any]
-    rows: list[dict[str, Any]]
-    labels: list[str]
-    data: dict[str, Any]
+from fer_jax.stored import Damaged, Record, Saved, folders, load, quiet, set_aside, sound, tell
 
 
 class Weights(NamedTuple):
@@ -40,63 +33,106 @@ class Weights(NamedTuple):
     temperature: float = 1.0
 
 
-def open_checkpoints(workdir: Path, *, write: bool) -> ocp.training.Checkpointer:
-    """The checkpoints of a run, in ``workdir/checkpoints``; to be closed by the caller.
+@dataclasses.dataclass
+class _Keep:
+    """Which checkpoints Orbax leaves: the last two, and the best complete epoch, the earlier of equals."""
 
-    Kept: the last two, and the one with the highest validation accuracy, the earlier of equals.
+    rows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+    def should_preserve(self, checkpoints: Any, *, context: Any) -> list[bool]:
+        steps = [checkpoint.step for checkpoint in checkpoints]
+        ranks = {row["step"]: _rank(row) for row in self.rows if row["step"] in steps}
+        best = max(ranks, key=ranks.__getitem__, default=None)
+        return [step in steps[-2:] or step == best for step in steps]
+
+
+@dataclasses.dataclass
+class Checkpoints:
+    """Those of a run that is training: Orbax's side of them, what it keeps, the save that is under way."""
+
+    orbax: ocp.training.Checkpointer
+    keep: _Keep
+    saving: tuple[int, ocp.AsyncResponse[bool]] | None = None
+
+
+@contextlib.contextmanager
+def open_checkpoints(workdir: Path) -> Iterator[Checkpoints]:
+    """The checkpoints of a run, in ``workdir/checkpoints``, to save to; half-written ones are removed.
+
+    What was saved is complete at the end of the block. Raises UserError if it could not be written.
     """
-    policies = ocp.training.preservation_policies
-    keep = [
-        policies.LatestN(2),
-        policies.BestN(get_metric_fn=lambda m: (m["val_accuracy"], -m["epoch"]), n=1),
-    ]
-    return ocp.training.Checkpointer(
-        (workdir / "checkpoints").absolute(),
-        preservation_policy=policies.AnyPreservationPolicy(keep),
-        cleanup_tmp_directories=write,
-    )
+    folder = workdir / "checkpoints"
+    for half_written in folder.glob("*.orbax-checkpoint-tmp*"):
+        tell(f"{folder}/{half_written.name.split('.')[0]}: was only half written; removed")
+        shutil.rmtree(half_written, ignore_errors=True)
+    keep = _Keep()
+    with quiet():
+        orbax = ocp.training.Checkpointer(folder.absolute(), preservation_policy=keep)
+        try:
+            checkpoints = Checkpoints(orbax, keep)
+            yield checkpoints
+            _wait(checkpoints)
+        finally:
+            # What went wrong has been told.
+            with contextlib.suppress(Exception):
+                orbax.close()
 
 
 def has_checkpoint(workdir: Path) -> bool:
-    """Whether a complete checkpoint is there; creates nothing."""
-    if not (workdir / "checkpoints").is_dir():
-        return False
-    with open_checkpoints(workdir, write=False) as checkpoints:
-        return checkpoints.latest is not None
+    """Whether any checkpoint was completely written there; creates nothing."""
+    return bool(folders(workdir))
 
 
-def save(
-    checkpoints: ocp.training.Checkpointer,
-    state: TrainState,
-    normalization: Normalization,
-    record: Record,
-) -> None:
-    """Writes one checkpoint, atomically, named by its step; the last row of ``record`` ranks it."""
-    weights = Weights(state.variables(), normalization)
-    row = record.rows[-1]
-    checkpoints.save_checkpointables(
-        row["step"],
-        {"state": state, "weights": _as_tree(weights)},
-        force=True,
-        metrics={"val_accuracy": row["val_accuracy"], "epoch": row["epoch"]},
-        custom_metadata=record._asdict(),
-    )
+def save(checkpoints: Checkpoints, state: TrainState, normalization: Normalization, record: Record) -> None:
+    """Begins to write one checkpoint, atomically, named by its step, in the background.
+
+    The one before is complete when this returns. Raises UserError if that, or this one, cannot be written.
+    """
+    _wait(checkpoints)
+    step = int(state.step) if record.position else record.rows[-1]["step"]
+    trees = {"state": state, "weights": _as_tree(Weights(state.variables(), normalization))}
+    # Copies, since the next step takes the state's buffers, and the next epoch adds to the rows.
+    trees, record = jax.tree.map(np.array, trees), copy.deepcopy(record)
+    checkpoints.keep.rows = record.rows
+    digests = {name: [integrity.layout(tree), integrity.content(tree)] for name, tree in trees.items()}
+    found = record._asdict() | {"digests": digests}
+    found["record_digest"] = integrity.text(found)
+    with _telling_failure(checkpoints, step):
+        response = checkpoints.orbax.save_checkpointables_async(
+            step, trees, force=True, custom_metadata=found
+        )
+    checkpoints.saving = step, response
 
 
-def latest_record(checkpoints: ocp.training.Checkpointer) -> Record | None:
-    """The record of the latest checkpoint; None if there is no checkpoint."""
-    latest = checkpoints.latest
-    return None if latest is None else _record(checkpoints, latest.step)
+def latest_record(workdir: Path) -> Record | None:
+    """The record of the latest sound checkpoint; None if there is no checkpoint.
+
+    To be called, as ``restore_latest``, by the one process that trains there: what is damaged is set aside.
+    """
+    found = sound(workdir, mine=True)
+    return found[-1].record if found else None
 
 
-def restore_state(checkpoints: ocp.training.Checkpointer, fresh: TrainState) -> TrainState:
-    """The latest state; ``fresh`` gives its structure, shapes and dtypes."""
-    restored = checkpoints.load_checkpointables(checkpoints.latest.step, {"state": _abstract(fresh)})
-    return restored["state"]
+def restore_latest(workdir: Path, fresh: TrainState) -> tuple[TrainState, Record] | None:
+    """State and record of the latest sound checkpoint; ``fresh`` gives structure, shapes and dtypes.
+
+    Raises:
+      UserError: the checkpoint is of another structure.
+    """
+    for saved in reversed(sound(workdir, mine=True)):
+        try:
+            return load(saved, "state", fresh), saved.record
+        except Damaged as damage:
+            set_aside(saved.path, damage, mine=True)
+    return None
 
 
-def load_best(workdir: Path) -> tuple[Weights, Record, dict[str, Any]]:
-    """The best checkpoint of a run, for inference.
+def load_best(workdir: Path, *, mine: bool = False) -> tuple[Weights, Record, dict[str, Any]]:
+    """The best sound checkpoint of a complete epoch, for inference.
+
+    Args:
+      workdir: of the run.
+      mine: this process trains there; else damaged ones are set aside only where none does.
 
     Returns:
       The weights, the record, and the best checkpoint's row of metrics.jsonl.
@@ -106,15 +142,20 @@ def load_best(workdir: Path) -> tuple[Weights, Record, dict[str, Any]]:
     """
     if not has_checkpoint(workdir):
         raise UserError(f"{workdir}: no checkpoint there; {_advice(workdir)}")
-    with open_checkpoints(workdir, write=False) as checkpoints:
-        best = max(checkpoints.checkpoints, key=lambda c: (c.metrics["val_accuracy"], -c.step))
-        record = _record(checkpoints, best.step)
+    found = sound(workdir, mine=mine)
+    for saved in sorted((s for s in found if s.record.position is None), key=_saved_rank, reverse=True):
+        record = saved.record
         if tuple(record.labels) != LABELS:
             raise UserError(f"{workdir}: trained for the labels {record.labels}, expected {list(LABELS)}")
-        shapes = {"weights": _abstract(_as_tree(weight_shapes(record.config)))}
-        tree = checkpoints.load_checkpointables(best.step, shapes)["weights"]
-    weights = Weights(tree["variables"], Normalization(**tree["normalization"]))
-    return weights, record, record.rows[-1]
+        try:
+            tree = load(saved, "weights", _as_tree(weight_shapes(record.config)))
+        except Damaged as damage:
+            set_aside(saved.path, damage, mine=mine)
+            continue
+        weights = Weights(tree["variables"], Normalization(**tree["normalization"]))
+        return weights, record, record.rows[-1]
+    none = "no epoch is complete yet" if found else "no checkpoint there is whole"
+    raise UserError(f"{workdir}: {none}; the command that began the run goes on with it")
 
 
 def weight_shapes(config: Mapping[str, Any]) -> Weights:
@@ -135,17 +176,36 @@ def _advice(workdir: Path) -> str:
     return "train first, or name a run by --workdir"
 
 
-def _record(checkpoints: ocp.training.Checkpointer, step: int) -> Record:
-    return Record(**checkpoints.checkpointables_metadata(step).custom_metadata)
+def _rank(row: Mapping[str, Any]) -> tuple[float, int]:
+    return row["val_accuracy"], -row["epoch"]
+
+
+def _saved_rank(saved: Saved) -> tuple[float, int]:
+    return _rank(saved.record.rows[-1])
+
+
+@contextlib.contextmanager
+def _telling_failure(checkpoints: Checkpoints, step: int) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # TensorStore nests what it tries, each with a path; last, before its numbers, is why it failed.
+        reason = " ".join(str(error).split()).rsplit(": ", 1)[-1].split(" [")[0]
+        raise UserError(
+            f"{checkpoints.orbax.directory}: checkpoint {step} could not be written ({reason}); those before "
+            "it are whole; make room or mend the disk, and the same command goes on from there"
+        ) from error
+
+
+def _wait(checkpoints: Checkpoints) -> None:
+    """Until the save under way is complete."""
+    if checkpoints.saving is not None:
+        (step, response), checkpoints.saving = checkpoints.saving, None
+        with _telling_failure(checkpoints, step):
+            response.result()
 
 
 def _as_tree(weights: Weights) -> dict[str, Any]:
     """Plain dicts, so that the stored names do not hang on our classes."""
     statistics = {name: jax.numpy.asarray(value) for name, value in weights.normalization._asdict().items()}
     return {"variables": weights.variables, "normalization": statistics}
-
-
-def _abstract(tree: Any) -> Any:
-    """Shapes and dtypes, placed on this process's first device whatever device they were saved from."""
-    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)

@@ -16,10 +16,21 @@ class EpochProgress:
     A bar needs a terminal on standard error; without one, a line appears at most every half minute.
     """
 
-    def __init__(self, *, epoch: int, epochs: int, steps: int, batch_size: int, epochs_left: int) -> None:
+    def __init__(
+        self,
+        *,
+        epoch: int,
+        epochs: int,
+        steps: int,
+        batch_size: int,
+        epochs_left: int,
+        seconds: float = 0.0,
+    ) -> None:
+        """``seconds``: that an earlier process has spent in this epoch."""
         self._title = f"epoch {epoch:>{len(str(epochs))}}/{epochs}"
         self._steps, self._batch_size, self._epochs_left = steps, batch_size, epochs_left
-        self._started = self._spoke = time.monotonic()
+        self._spoke = time.monotonic()
+        self._started = self._spoke - seconds
         self._bar = (
             tqdm(total=steps, desc=self._title, bar_format=_BAR, leave=False) if sys.stderr.isatty() else None
         )
@@ -49,10 +60,14 @@ class EpochProgress:
             f"{self._batch_size / seconds_a_step:,.0f} images/s  {duration(left)} left"
         )
 
-    def close(self, row: dict[str, Any]) -> None:
-        """Ends the bar and prints the epoch's ``row`` of metrics.jsonl."""
+    def stop(self) -> None:
+        """Ends the bar."""
         if self._bar is not None:
             self._bar.close()
+
+    def close(self, row: dict[str, Any]) -> None:
+        """Ends the bar and prints the epoch's ``row`` of metrics.jsonl."""
+        self.stop()
         print(
             f"{self._title}  training: loss {row['train_loss']:.3f}, accuracy {row['train_accuracy']:.1%}   "
             f"validation: loss {row['val_loss']:.3f}, accuracy {row['val_accuracy']:.1%}   "

@@ -19,6 +19,8 @@ _OF_THE_COMMAND = "serve."
 
 SPLITS = ("validation", "test")
 
+NONFINITE = ("stop", "skip")
+
 _CHOICES = {
     "model": tuple(MODELS),
     "optimizer": OPTIMIZERS,
@@ -29,6 +31,7 @@ _CHOICES = {
     "cnn.dtype": ("float32", "bfloat16"),
     "views": VIEWS,
     "split": SPLITS,
+    "nonfinite": NONFINITE,
 }
 _AT_LEAST_ONE = ("batch_size", "epochs", "seeds", "synthetic.num_train", "synthetic.num_validation")
 # Fractions that may be 0 but not 1; ranges, rates and counts that may not be negative.
@@ -120,17 +123,17 @@ def _of_the_run(config: Mapping[str, Any]) -> dict[str, Any]:
 def check_same_run(saved: Mapping[str, Any], given: Mapping[str, Any], workdir: str) -> None:
     """Refuses to resume a run with another config; only more ``epochs`` are accepted.
 
+    A field that the run lacks is younger than the run, and its default means what was done before.
+
     Raises:
       UserError: names the fields that differ, and proposes another workdir.
     """
     old, new = _of_the_run(saved), _of_the_run(given)
-    differing = [name for name in sorted(old | new) if old.get(name) != new.get(name)]
+    differing = [name for name in sorted(old) if old[name] != new.get(name)]
     if "epochs" in differing and new["epochs"] > old["epochs"]:
         differing.remove("epochs")
     if differing:
-        changes = ", ".join(
-            f"{name} is {old.get(name)!r} there, {new.get(name)!r} here" for name in differing
-        )
+        changes = ", ".join(f"{name} is {old[name]!r} there, {new.get(name)!r} here" for name in differing)
         raise UserError(
             f"{workdir}: holds a run with another config ({changes}); "
             f"add --workdir={workdir}-2 for a new run, or give the run's own values"

@@ -12,13 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from fer_jax import checkpoint, evaluate, plots, run_evaluate, workdir
+from fer_jax import checkpoint, evaluate, plots, run_evaluate, signals, workdir
 from fer_jax.augment import augment
 from fer_jax.choose_weights import by_path_or_name
 from fer_jax.data import load_dataset
 from fer_jax.data.faces import Splits
+from fer_jax.data.files import os_reason
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
+from fer_jax.lock import locked
 from fer_jax.metrics import accuracy
 from fer_jax.models import create_model, parameter_table
 from fer_jax.optimizer import create_optimizer, learning_rate_schedule
@@ -27,7 +29,7 @@ from fer_jax.progress import duration
 from fer_jax.run_config import check_same_run, check_values
 from fer_jax.state import TrainState, create_state
 from fer_jax.tensorboard import EventWriter
-from fer_jax.train import best_row, fit, is_finished
+from fer_jax.train import Position, best_row, fit, is_finished
 from fer_jax.train_step import Batch, make_loop_step, make_train_step
 
 
@@ -44,13 +46,30 @@ def train(config: ConfigDict, where: Path) -> None:
     """Trains as ``config`` says in the workdir ``where``, going on from its latest checkpoint if any.
 
     Raises:
-      UserError: bad input, a run of another config or data in the workdir, or a loss that is not finite.
+      UserError: bad input, a run of another config or data in the workdir, another process at work there, a
+        disk that cannot be written to, or a loss that is not finite.
+      signals.Stopped: by Ctrl-C or SIGTERM, once training has begun; what was done is saved.
     """
-    plain_config = workdir.plain(config)
-    check_values(plain_config)
+    check_values(workdir.plain(config))
     if any(where.glob("seed-*")):
         raise UserError(f"{where}: holds runs of several seeds; add --workdir={where}-2 for one of one seed")
-    record = _saved_record(where)
+    try:
+        with contextlib.ExitStack() as lock:
+            _train_locked(config, where, lock)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or where}: {os_reason(error)}; what {where} holds is whole, and the same "
+            "command goes on once files can be written"
+        ) from error
+
+
+def _train_locked(config: ConfigDict, where: Path, lock: contextlib.ExitStack) -> None:
+    """``lock`` gets the workdir's lock, which makes the folder: not before the input is known to be good."""
+    plain_config = workdir.plain(config)
+    begun = where.is_dir()
+    if begun:
+        lock.enter_context(locked(where))
+    record = checkpoint.latest_record(where)
     if record is not None:
         check_same_run(record.config, plain_config, str(where))
     started = time.monotonic()
@@ -61,25 +80,23 @@ def train(config: ConfigDict, where: Path) -> None:
             f"{where}: holds a run on other data than {config.dataset} gives now; add --workdir=DIR"
         )
     _announce_data(config.dataset, splits, time.monotonic() - started)
+    if not begun:
+        lock.enter_context(locked(where))
     rows = record.rows if record else []
     if is_finished(rows, epochs=config.epochs, patience=config.patience, sides=config.train_sides):
         print(f"{where}: this run is finished; a longer one: --config.epochs=N, another one: --workdir=DIR")
         # A kill between the last checkpoint and these files would else leave them short for good.
         _write_rows(where, rows)
     else:
-        workdir.write_json(where / "config.json", plain_config | {"environment": workdir.environment(data)})
-        rows = _train(config, where, rows, splits, checkpoint.Record(plain_config, rows, list(LABELS), data))
+        environment = workdir.environment(data)
+        if record and (changes := workdir.environment_changes(where / "config.json", environment)):
+            print(f"{where}: not as before: {', '.join(changes)}; results may differ in their last bits")
+        workdir.write_json(where / "config.json", plain_config | {"environment": environment})
+        rows = _train(config, where, splits, checkpoint.Record(plain_config, [], list(LABELS), data))
     _print_table(rows, where)
-    weights, best, row = checkpoint.load_best(where)
+    weights, best, row = checkpoint.load_best(where, mine=True)
     scored = best.config | {"split": "validation", "views": config.views}
     run_evaluate.score_and_report(weights, scored, splits, where, epoch=row["epoch"])
-
-
-def _saved_record(where: Path) -> checkpoint.Record | None:
-    if not checkpoint.has_checkpoint(where):
-        return None
-    with checkpoint.open_checkpoints(where, write=False) as checkpoints:
-        return checkpoint.latest_record(checkpoints)
 
 
 def _announce_data(dataset: str, splits: Splits, seconds: float) -> None:
@@ -95,11 +112,13 @@ def _announce_data(dataset: str, splits: Splits, seconds: float) -> None:
 def _train(
     config: ConfigDict,
     where: Path,
-    rows: list[dict[str, Any]],
     splits: Splits,
     record: checkpoint.Record,
 ) -> list[dict[str, Any]]:
-    """Builds the pieces from the config, trains, saves each epoch -> all rows."""
+    """Builds the pieces from the config, trains, saves each epoch -> all rows.
+
+    Raises signals.Stopped when a signal asked for the end; what was done by then is saved.
+    """
     model = create_model(config.model, config[config.model].to_dict())
     normalization = fit_normalization(splits.train.images, kind=config.normalize)
     batch_size = min(config.batch_size, len(splits.train))
@@ -131,6 +150,7 @@ def _train(
         ema_decay=config.ema_decay,
         teacher=_teacher(config.teacher) if config.teacher else None,
         teacher_share=config.teacher_share,
+        skip_nonfinite=config.nonfinite == "skip",
     )
     forward = evaluate.make_forward(model=model, normalize_kind=config.normalize)
     eval_step = evaluate.make_eval_step(forward)
@@ -146,26 +166,30 @@ def _train(
         )
         return result.loss, accuracy(result.confusion)
 
+    rows, position = [], None
+    if restored := checkpoint.restore_latest(where, state):
+        state, before = restored
+        rows, position = before.rows, before.position and Position(**before.position)
+        _say_resumed(where, rows, position, before.config["epochs"], config.epochs)
+        # Of the epochs after a checkpoint that was damaged, or not complete when the process was killed.
+        workdir.write_rows(where / "metrics.jsonl", rows)
     with contextlib.ExitStack() as stack:
-        checkpoints = stack.enter_context(checkpoint.open_checkpoints(where, write=True))
+        signal_number = stack.enter_context(signals.noted_signals())
+        checkpoints = stack.enter_context(checkpoint.open_checkpoints(where))
         events = EventWriter(where / "tensorboard", rows) if config.tensorboard else None
         if events:
             stack.callback(events.close)
-        if rows:
-            state = checkpoint.restore_state(checkpoints, state)
-            _say_resumed(where, rows, record.config["epochs"], config.epochs)
         print(
             f"training: {config.epochs} epochs of {len(splits.train) // batch_size} steps; writes to {where}/"
         )
 
         def on_epoch(state: TrainState, rows: list[dict[str, Any]]) -> None:
             checkpoint.save(checkpoints, state, normalization, record._replace(rows=rows))
-            # After the checkpoint: a line for an epoch that a resumed run would do again must not stay.
             _write_rows(where, rows)
             if events:
                 events.add(rows[-1])
 
-        _, rows = fit(
+        state, rows, stopped = fit(
             state,
             rows=rows,
             loop_step=make_loop_step(train_step),
@@ -179,8 +203,23 @@ def _train(
             patience=config.patience,
             on_epoch=on_epoch,
             sides=config.train_sides,
+            position=position,
+            should_stop=lambda: bool(signal_number()),
+            count_skipped=config.nonfinite == "skip",
         )
+        # Not once more what is there: the run stopped before its first step, or after an epoch's last.
+        if stopped and stopped.row and stopped[:2] != (position or ())[:2]:
+            found = record._replace(rows=rows, position=stopped._asdict())
+            checkpoint.save(checkpoints, state, normalization, found)
+    if stopped:
+        raise signals.Stopped(signal_number(), f"{where}: {_where_stopped(stopped, rows)}")
     return rows
+
+
+def _where_stopped(position: Position, rows: list[dict[str, Any]]) -> str:
+    if position.row:
+        return f"stopped in epoch {position.epoch}, after {position.row} of its steps; saved"
+    return f"stopped after epoch {rows[-1]['epoch']}; saved" if rows else "stopped before the first step"
 
 
 def _teacher(workdir_or_name: str) -> Callable[[jax.Array], jax.Array]:
@@ -217,8 +256,13 @@ def make_schedule(config: ConfigDict, num_train: int):
     )
 
 
-def _say_resumed(where: Path, rows: list[dict[str, Any]], before: int, now: int) -> None:
-    print(f"{where}: going on after epoch {rows[-1]['epoch']} (step {rows[-1]['step']})")
+def _say_resumed(
+    where: Path, rows: list[dict[str, Any]], position: Position | None, before: int, now: int
+) -> None:
+    if position:
+        print(f"{where}: going on in epoch {position.epoch}, after {position.row} of its steps")
+    else:
+        print(f"{where}: going on after epoch {rows[-1]['epoch']} (step {rows[-1]['step']})")
     if now > before:
         print(f"  {before} epochs before, {now} now: the learning-rate schedule stretches to the new length")
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,29 @@ from fer_jax.train_step import Batch, EpochTotals, empty_totals, epoch_order
 
 _AHEAD = 4
 """Steps that may be dispatched before the loop waits: enough to keep the device busy."""
+
+
+class Position(NamedTuple):
+    """Where a run stopped: before step ``row`` (from 0) of ``epoch`` (from 1). Plain numbers, for JSON.
+
+    ``loss``, ``correct``, ``examples`` and ``skipped`` are the epoch's ``EpochTotals`` so far, the loss a
+    float32; ``seconds`` those of training since the run's first start, ``epoch_seconds`` those of the
+    steps of this epoch.
+    """
+
+    epoch: int
+    row: int
+    loss: float
+    correct: int
+    examples: int
+    skipped: int
+    seconds: float
+    epoch_seconds: float
+
+    def totals(self) -> EpochTotals:
+        """The totals as the next step continues them."""
+        counts = (jnp.asarray(n, jnp.int32) for n in (self.correct, self.examples, -1, self.skipped))
+        return EpochTotals(jnp.asarray(self.loss, jnp.float32), *counts)
 
 
 def best_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -62,11 +85,14 @@ def fit(
     patience: int,
     on_epoch: Callable[[TrainState, list[dict[str, Any]]], None],
     sides: Sequence[int] = (SIDE,),
-) -> tuple[TrainState, list[dict[str, Any]]]:
+    position: Position | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    count_skipped: bool = False,
+) -> tuple[TrainState, list[dict[str, Any]], Position | None]:
     """Trains from where ``rows`` end, to ``epochs`` or until validation stops improving.
 
     Args:
-      state: as the last of ``rows`` left it; donated.
+      state: as the last of ``rows`` left it, or at ``position``; donated.
       rows: of metrics.jsonl so far; not changed.
       loop_step: from ``make_loop_step``.
       validate: state -> (loss, accuracy) on the validation faces.
@@ -77,15 +103,18 @@ def fit(
       learning_rate: the schedule, for the message when the loss is not finite.
       on_epoch: called after each epoch with the state and all rows; saves them.
       sides: see ``side_of_epoch``.
+      position: in the epoch after the last of ``rows``, where a stopped run goes on; None at its start.
+      should_stop: looked at before each step; once it is True, training ends there.
+      count_skipped: whether rows tell ``skipped_steps``.
 
     Returns:
-      The last state and all rows.
+      The last state, all rows, and where training was stopped; None if it ended by itself.
 
     Raises:
       UserError: a loss or gradient was not finite; names step, learning rate and the last good epoch.
     """
     rows = list(rows)
-    before = rows[-1]["seconds"] if rows else 0.0
+    before = position.seconds if position else rows[-1]["seconds"] if rows else 0.0
     started = time.monotonic()
     compiled: dict[int, Callable] = {}
     while not is_finished(rows, epochs=epochs, patience=patience, sides=sides):
@@ -93,8 +122,15 @@ def fit(
         order = epoch_order(
             key, data.labels, epoch=epoch, batch_size=batch_size, sampling_weights=sampling_weights
         )
+        start = position or Position(epoch, 0, 0.0, 0, 0, 0, before, 0.0)
+        position = None
         progress = EpochProgress(
-            epoch=epoch, epochs=epochs, steps=len(order), batch_size=batch_size, epochs_left=epochs - epoch
+            epoch=epoch,
+            epochs=epochs,
+            steps=len(order),
+            batch_size=batch_size,
+            epochs_left=epochs - epoch,
+            seconds=start.epoch_seconds,
         )
         side = side_of_epoch(epoch, epochs=epochs, sides=sides)
         if side not in compiled:
@@ -102,10 +138,23 @@ def fit(
             compiled[side] = loop_step.lower(
                 state, empty_totals(), data, order, jnp.zeros((), jnp.int32), key, side=side
             ).compile()
-        state, totals, seconds = run_epoch(state, compiled[side], data, order, key, progress)
+        state, totals, done, seconds = run_epoch(
+            state, compiled[side], data, order, key, progress, start=start, should_stop=should_stop
+        )
+        seconds += start.epoch_seconds
         _check_finite(totals, learning_rate, rows)
-        val_loss, val_accuracy = validate(state)
+        if done < len(order):
+            progress.stop()
+            sums = (float(totals.loss), int(totals.correct), int(totals.examples), int(totals.skipped))
+            elapsed = before + time.monotonic() - started
+            return state, rows, Position(epoch, done, *sums, elapsed, seconds)
         examples = int(totals.examples)
+        if not examples:
+            raise UserError(
+                f"the loss or its gradient was not finite in any step of epoch {epoch}, which were all "
+                "skipped; lower learning_rate or set clip_norm, and start with a new --workdir"
+            )
+        val_loss, val_accuracy = validate(state)
         rows.append(
             {
                 "epoch": epoch,
@@ -117,10 +166,11 @@ def fit(
                 "images_per_second": examples / seconds,
                 "seconds": before + time.monotonic() - started,
             }
+            | ({"skipped_steps": int(totals.skipped)} if count_skipped else {})
         )
         progress.close(rows[-1])
         on_epoch(state, rows)
-    return state, rows
+    return state, rows, None
 
 
 def run_epoch(
@@ -130,21 +180,29 @@ def run_epoch(
     order: jax.Array,
     key: jax.Array,
     progress: EpochProgress,
-) -> tuple[TrainState, EpochTotals, float]:
-    """All steps of one epoch -> state, totals, seconds. Stops early once a loss was not finite."""
+    *,
+    start: Position | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> tuple[TrainState, EpochTotals, int, float]:
+    """The steps of one epoch, from ``start`` on -> state, totals, rows done, seconds.
+
+    Ends early where ``should_stop`` says so, and once a loss was not finite.
+    """
     started = time.monotonic()
-    pending = [empty_totals()]
-    for row in range(len(order)):
+    row = start.row if start else 0
+    pending = [start.totals() if start else empty_totals()]
+    while row < len(order) and not should_stop():
         state, totals = loop_step(state, pending[-1], data, order, jnp.asarray(row, jnp.int32), key)
+        row += 1
         pending.append(totals)
         if len(pending) > _AHEAD:
             # Waits for a step some way back, so that the device always has the next one at hand.
             older = jax.block_until_ready(pending.pop(0))
             if int(older.bad_step) >= 0:
                 break
-            progress.update(row + 2 - _AHEAD, lambda older=older: older)
+            progress.update(row + 1 - _AHEAD, lambda older=older: older)
     totals = jax.block_until_ready(pending[-1])
-    return state, totals, time.monotonic() - started
+    return state, totals, row, time.monotonic() - started
 
 
 def _check_finite(totals: EpochTotals, learning_rate: Callable, rows: list[dict[str, Any]]) -> None:

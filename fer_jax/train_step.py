@@ -31,18 +31,20 @@ class EpochTotals(NamedTuple):
       correct: int32 (), examples predicted right.
       examples: int32 ().
       bad_step: int32 (), the first step whose loss or gradient was not finite; -1 if none.
+      skipped: int32 (), steps left out for that reason, whose examples are in none of the sums.
     """
 
     loss: jax.Array
     correct: jax.Array
     examples: jax.Array
     bad_step: jax.Array
+    skipped: jax.Array
 
 
 def empty_totals() -> EpochTotals:
     """Totals before the first batch."""
     zero = jnp.zeros((), jnp.int32)
-    return EpochTotals(jnp.zeros((), jnp.float32), zero, zero, jnp.full((), -1, jnp.int32))
+    return EpochTotals(jnp.zeros((), jnp.float32), zero, zero, jnp.full((), -1, jnp.int32), zero)
 
 
 def make_train_step(
@@ -59,6 +61,7 @@ def make_train_step(
     ema_decay: float = 0.0,
     teacher: Callable[[jax.Array], jax.Array] | None = None,
     teacher_share: float = 0.0,
+    skip_nonfinite: bool = False,
 ) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, dict[str, jax.Array]]]:
     """A pure ``(state, batch, key, *, side=48) -> (state, metrics)``; ``key`` is folded with the step.
 
@@ -78,11 +81,12 @@ def make_train_step(
         Network", 2015); it sees the very faces that the network sees, unscaled (Beyer et al., "Knowledge
         distillation: a good teacher is patient and consistent", 2022).
       teacher_share: 0 to 1.
+      skip_nonfinite: a step whose loss or gradient is not finite changes nothing but the step counter.
 
     Returns:
       The step; ``side`` is that of the square, in pixels, which the faces are scaled to before the
       network sees them. Its metrics are float32 scalars ``loss`` (mean over the batch), ``grad_norm``,
-      and int32 ``correct``.
+      and int32 ``correct``, with ``skip_nonfinite`` also int32 ``skipped``, 0 or 1.
     """
     weights = jnp.asarray(np.ones(NUM_CLASSES) if class_weights is None else class_weights, jnp.float32)
 
@@ -129,7 +133,7 @@ def make_train_step(
             updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
             params = optax.apply_updates(state.params, updates)
         new = {"params": params, "batch_stats": batch_stats}
-        state = TrainState(
+        after = TrainState(
             step=state.step + 1,
             params=params,
             batch_stats=batch_stats,
@@ -137,9 +141,19 @@ def make_train_step(
             ema=_average(state.ema, new, decay=ema_decay, step=state.step) if ema_decay else state.ema,
         )
         correct = jnp.sum(jnp.argmax(logits, -1) == batch.labels, dtype=jnp.int32)
-        return state, {"loss": loss, "correct": correct, "grad_norm": optax.tree.norm(gradients)}
+        metrics = {"loss": loss, "correct": correct, "grad_norm": optax.tree.norm(gradients)}
+        if skip_nonfinite:
+            good = _is_finite(metrics)
+            kept = state.replace(step=state.step + 1)
+            after = jax.tree.map(lambda new, old: jnp.where(good, new, old), after, kept)
+            metrics["skipped"] = 1 - good.astype(jnp.int32)
+        return after, metrics
 
     return train_step
+
+
+def _is_finite(metrics: Mapping[str, jax.Array]) -> jax.Array:
+    return jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"])
 
 
 def _average(old: Any, new: Any, *, decay: float, step: jax.Array) -> Any:
@@ -192,14 +206,18 @@ def make_loop_step(train_step: Callable) -> Callable:
         batch = Batch(data.images[rows], data.labels[rows])
         step = state.step
         state, metrics = train_step(state, batch, key, side=side)
-        finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"])
-        is_first = ~finite & (totals.bad_step < 0)
-        totals = EpochTotals(
+        is_first = ~_is_finite(metrics) & (totals.bad_step < 0)
+        after = totals._replace(
             loss=totals.loss + metrics["loss"] * len(rows),
             correct=totals.correct + metrics["correct"],
             examples=totals.examples + len(rows),
             bad_step=jnp.where(is_first, step, totals.bad_step),
         )
-        return state, totals
+        if "skipped" in metrics:
+            # What was skipped is no reason to stop.
+            left_out = totals._replace(skipped=totals.skipped + 1)
+            after = after._replace(bad_step=totals.bad_step)
+            after = jax.tree.map(lambda a, b: jnp.where(metrics["skipped"] > 0, a, b), left_out, after)
+        return state, after
 
     return jax.jit(loop_step, donate_argnums=0, static_argnames="side")

@@ -41,6 +41,26 @@ def environment(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def environment_changes(path: Path, now: dict[str, Any]) -> list[str]:
+    """What bits depend on and differs between the ``environment`` in the config.json ``path`` and ``now``.
+
+    Empty where the file is missing or not readable.
+    """
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))["environment"]
+        pairs = [
+            (f"{name} {before['versions'].get(name)}", f"{name} {version}")
+            for name, version in now["versions"].items()
+        ]
+        pairs += [
+            (f"{name} {before.get(name)!r}", f"{name} {now[name]!r}")
+            for name in ("devices", "cpu_count", "xla_flags")
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+    return [f"{old} there, {new} here" for old, new in pairs if old != new]
+
+
 def _git_commit() -> str | None:
     """The commit of the code that runs; None outside a checkout."""
     try:

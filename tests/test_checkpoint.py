@@ -15,7 +15,7 @@ from fer_jax.optimizer import create_optimizer
 from fer_jax.preprocess import Normalization
 from fer_jax.state import create_state
 from fer_jax.train import best_row, is_finished
-from tiny_run import read_rows, tiny_config
+from tiny_run import assert_same_run, assert_trees_equal, read_rows, tiny_config
 
 SIZES = {"hidden": [4], "dropout": 0.0}
 CONFIG = {"model": "mlp", "mlp": SIZES, "normalize": "pixelwise"}
@@ -42,29 +42,23 @@ def row(epoch, accuracy):
 
 def save_epochs(where, accuracies, *, ema=True):
     """One checkpoint for each accuracy; the epoch is the seed of its state and normalization."""
-    with checkpoint.open_checkpoints(where, write=True) as checkpoints:
+    with checkpoint.open_checkpoints(where) as checkpoints:
         for epoch in range(1, len(accuracies) + 1):
             rows = [row(e, a) for e, a in enumerate(accuracies[:epoch], start=1)]
             record = Record(CONFIG, rows, list(LABELS), {"digest": "d"})
             checkpoint.save(checkpoints, make_state(ema=ema, seed=epoch), make_normalization(epoch), record)
 
 
-def assert_trees_equal(actual, expected):
-    assert jax.tree.structure(actual) == jax.tree.structure(expected)
-    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
-        assert a.dtype == b.dtype
-        np.testing.assert_array_equal(a, b)
-
-
 @pytest.mark.parametrize("ema", [True, False])
 def test_round_trip(tmp_path, ema):
     save_epochs(tmp_path, [0.5], ema=ema)
-    with checkpoint.open_checkpoints(tmp_path, write=False) as checkpoints:
-        assert_trees_equal(
-            checkpoint.restore_state(checkpoints, make_state(ema=ema, seed=9)), make_state(ema=ema, seed=1)
-        )
-        record = checkpoint.latest_record(checkpoints)
-    assert record == Record(CONFIG, [row(1, 0.5)], list(LABELS), {"digest": "d"})
+    state, record = checkpoint.restore_latest(tmp_path, make_state(ema=ema, seed=9))
+    assert_trees_equal(state, make_state(ema=ema, seed=1))
+    assert (
+        record
+        == checkpoint.latest_record(tmp_path)
+        == Record(CONFIG, [row(1, 0.5)], list(LABELS), {"digest": "d"})
+    )
     weights = checkpoint.load_best(tmp_path)[0]
     saved = make_state(ema=ema, seed=1)
     assert_trees_equal(
@@ -78,8 +72,7 @@ def test_round_trip(tmp_path, ema):
 )
 def test_last_two_and_best_are_kept(tmp_path, accuracies, kept, best):
     save_epochs(tmp_path, accuracies)
-    with checkpoint.open_checkpoints(tmp_path, write=False) as checkpoints:
-        assert sorted(c.step for c in checkpoints.checkpoints) == kept
+    assert sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir()) == kept
     weights, record, best_row = checkpoint.load_best(tmp_path)
     assert best_row == row(best, accuracies[best - 1]) == record.rows[-1]
     assert_trees_equal(weights.variables, make_state(seed=best).variables())
@@ -95,7 +88,7 @@ def test_no_checkpoint(tmp_path):
 
 
 def test_other_labels_are_refused(tmp_path):
-    with checkpoint.open_checkpoints(tmp_path, write=True) as checkpoints:
+    with checkpoint.open_checkpoints(tmp_path) as checkpoints:
         record = Record(CONFIG, [row(1, 0.5)], ["a", "b"], {})
         checkpoint.save(checkpoints, make_state(), make_normalization(), record)
     with pytest.raises(UserError, match="labels"):
@@ -113,14 +106,6 @@ def no_plots(monkeypatch):
 
 def tiny(**changes):
     return tiny_config(**({"epochs": 3} | changes))
-
-
-def latest_state(where, config):
-    model = create_model(config.model, config.mlp.to_dict())
-    optimizer = create_optimizer(run_train.make_schedule(config, 70), weight_decay=config.weight_decay)
-    fresh = create_state(jax.random.key(1), model=model, optimizer=optimizer, ema=True)
-    with checkpoint.open_checkpoints(where, write=False) as checkpoints:
-        return checkpoint.restore_state(checkpoints, fresh)
 
 
 def test_resumed_run_is_the_same_run(tmp_path, monkeypatch, no_plots, capsys):
@@ -141,13 +126,8 @@ def test_resumed_run_is_the_same_run(tmp_path, monkeypatch, no_plots, capsys):
     run_train.train(config, parts)
     assert "going on after epoch 2 (step 8)" in capsys.readouterr().out
 
-    assert_trees_equal(latest_state(parts, config), latest_state(whole, config))
-    clock = ("images_per_second", "seconds")
-    rows = [[{k: v for k, v in r.items() if k not in clock} for r in read_rows(w)] for w in (whole, parts)]
-    assert rows[0] == rows[1]
-    assert [r["step"] for r in rows[0]] == [4, 8, 12]
-    seconds = [r["seconds"] for r in read_rows(parts)]
-    assert seconds == sorted(seconds)
+    assert_same_run(parts, whole, config)
+    assert [r["step"] for r in read_rows(parts)] == [4, 8, 12]
 
 
 def test_interrupted_at_the_very_end(tmp_path, monkeypatch, no_plots):
@@ -214,3 +194,24 @@ def test_loss_that_is_not_finite(tmp_path, monkeypatch, no_plots):
     assert len(read_rows(tmp_path)) == 1
     weights = checkpoint.load_best(tmp_path)[0]
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(weights.variables))
+
+
+@pytest.mark.parametrize("nonfinite", ["skip", "stop"])
+def test_steps_that_are_skipped_are_told(tmp_path, monkeypatch, no_plots, nonfinite):
+    """The weight of one class makes the loss overflow; some batches of five have none of its faces."""
+    monkeypatch.setattr(
+        run_train, "class_weights", lambda _: np.array([3.4e38, 1, 1, 1, 1, 1, 1], np.float32)
+    )
+    config = tiny(nonfinite=nonfinite, balance="weights", epochs=2, batch_size=5)
+    if nonfinite == "stop":
+        with pytest.raises(UserError, match="not finite at step"):
+            run_train.train(config, tmp_path)
+        return
+    run_train.train(config, tmp_path)
+    rows = read_rows(tmp_path)
+    assert [row["step"] for row in rows] == [14, 28]
+    assert all(0 < row["skipped_steps"] < 14 for row in rows)
+    assert all(np.isfinite(row["train_loss"]) and 0 <= row["train_accuracy"] <= 1 for row in rows)
+    config.batch_size = 70
+    with pytest.raises(UserError, match="not finite in any step of epoch 1, which were all skipped"):
+        run_train.train(config, tmp_path / "other")

@@ -440,3 +440,49 @@ def test_faces_are_scaled_to_the_side():
         losses = -scipy.special.log_softmax(logits, -1)[np.arange(12), np.asarray(data().labels)]
         assert float(totals.loss) == pytest.approx(losses.sum(), rel=1e-4)
     assert traced == [24, 48]
+
+
+HUGE_FOR_ONE_CLASS = np.array([1, 1, 1, 3.4e38, 1, 1, 1], np.float32)
+
+
+def test_a_step_that_is_not_finite_changes_nothing_but_the_counter():
+    """A batch with a face of class 3 has a loss that overflows."""
+    optimizer = optax.adam(0.1)
+    options = {"optimizer": optimizer, "class_weights": HUGE_FOR_ONE_CLASS, "ema_decay": 0.9}
+    skip, stop = (jax.jit(step_of(skip_nonfinite=skip, **options)) for skip in (True, False))
+    labels = np.asarray(data().labels)
+    good, bad = (jnp.asarray(np.flatnonzero(mask)[:4]) for mask in (labels != 3, labels == 3))
+    assert len(bad)
+    batch_of = lambda rows: Batch(data().images[rows], data().labels[rows])  # noqa: E731
+    state = fresh_state(optimizer=optimizer, ema=True)
+
+    after, metrics = skip(state, batch_of(bad), KEY)
+    assert int(metrics["skipped"]) == 1
+    assert not np.isfinite(float(metrics["loss"]))
+    assert int(after.step) == 1
+    assert_trees_equal(after.replace(step=state.step), state)
+
+    after, metrics = skip(state, batch_of(good), KEY)
+    expected, without = stop(state, batch_of(good), KEY)
+    assert int(metrics.pop("skipped")) == 0
+    assert_trees_close((after, metrics), (expected, without), rtol=1e-6, atol=1e-7)
+    assert not np.array_equal(after.params["Dense_0"]["kernel"], state.params["Dense_0"]["kernel"])
+
+
+def test_skipped_steps_are_counted_and_left_out_of_the_sums():
+    labels = np.asarray(data().labels)
+    rows = [np.flatnonzero(labels != 3)[:2], np.flatnonzero(labels == 3)[:1].repeat(2)]
+    order = jnp.asarray(np.stack([rows[i] for i in (0, 1, 0, 1, 1)]), jnp.int32)
+    step = step_of(class_weights=HUGE_FOR_ONE_CLASS, skip_nonfinite=True)
+    loop_step, state, totals = make_loop_step(step), fresh_state(), empty_totals()
+    before, losses = fresh_state(), []
+    for number in range(5):
+        if number in (0, 2):
+            at = before.replace(step=jnp.asarray(number, jnp.int32))
+            before, metrics = jax.jit(step)(at, Batch(*(part[rows[0]] for part in data())), KEY)
+            losses.append(float(metrics["loss"]))
+        state, totals = loop_step(state, totals, data(), order, row(number), KEY)
+    assert (int(totals.skipped), int(totals.examples), int(totals.bad_step)) == (3, 4, -1)
+    assert float(totals.loss) == pytest.approx(2 * sum(losses), rel=1e-5)
+    assert int(state.step) == 5
+    assert_trees_close(state.params, before.params)

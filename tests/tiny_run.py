@@ -2,7 +2,14 @@
 
 import json
 
+import jax
+import numpy as np
+
 from configs import mlp
+from fer_jax import checkpoint, run_train
+from fer_jax.models import create_model
+from fer_jax.optimizer import create_optimizer
+from fer_jax.state import create_state
 
 TINY = {
     "synthetic.num_train": 70,
@@ -22,3 +29,33 @@ def tiny_config(**changes):
 
 def read_rows(where):
     return [json.loads(line) for line in (where / "metrics.jsonl").read_text().splitlines()]
+
+
+def rows_without_clock(where):
+    """Of metrics.jsonl, all that two runs of the same bits agree in."""
+    clock = ("images_per_second", "seconds")
+    return [{name: value for name, value in row.items() if name not in clock} for row in read_rows(where)]
+
+
+def latest_state(where, config):
+    """The state in the latest checkpoint of a run of the config's MLP."""
+    num_train = config.synthetic.num_train
+    optimizer = create_optimizer(run_train.make_schedule(config, num_train), weight_decay=config.weight_decay)
+    model = create_model(config.model, config.mlp.to_dict())
+    fresh = create_state(jax.random.key(1), model=model, optimizer=optimizer, ema=True)
+    return checkpoint.restore_latest(where, fresh)[0]
+
+
+def assert_trees_equal(actual, expected):
+    """In structure, dtypes and every bit."""
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        assert a.dtype == b.dtype
+        assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
+def assert_same_run(where, whole, config):
+    assert rows_without_clock(where) == rows_without_clock(whole)
+    assert_trees_equal(latest_state(where, config), latest_state(whole, config))
+    seconds = [row["seconds"] for row in read_rows(where)]
+    assert seconds == sorted(seconds)

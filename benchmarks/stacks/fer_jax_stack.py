@@ -113,7 +113,7 @@ def _epochs(loop_step, state, data, order, *, by_loop: bool) -> Work:
             progress = EpochProgress(
                 epoch=epoch, epochs=calls, steps=steps, batch_size=BATCH_SIZE, epochs_left=calls - epoch
             )
-            state, _, _ = run_epoch(state, loop_step, data, order, key, progress)
+            state, *_ = run_epoch(state, loop_step, data, order, key, progress)
 
     return Work(run, steps * BATCH_SIZE)
 

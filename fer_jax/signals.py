@@ -1,0 +1,68 @@
+"""Ctrl-C and SIGTERM, noted between steps so that a run can save before it ends."""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+_NOTICE = b"\nstopping after this step, to save first; Ctrl-C again ends at once\n"
+_AT_ONCE = b"\nended at once; the same command goes on from the last complete checkpoint\n"
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal ended the work; the message says what is saved. ``status`` is the exit status: 130 or 143."""
+
+    def __init__(self, number: int, message: str = "stopped") -> None:
+        super().__init__(message)
+        self.status = 128 + number
+
+
+def raise_stopped(number: int, frame: FrameType | None) -> None:
+    """A signal handler for where there is nothing to save."""
+    raise Stopped(number)
+
+
+def replace_handlers(handler: Callable) -> dict[int, Any]:
+    """Sets ``handler`` for Ctrl-C and SIGTERM -> the handlers before.
+
+    A signal that is ignored stays so: shells ignore Ctrl-C for what they start in the background.
+    """
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in numbers}
+
+
+@contextlib.contextmanager
+def noted_signals() -> Iterator[Callable[[], int]]:
+    """Within the block, the first Ctrl-C or SIGTERM is noted instead of obeyed.
+
+    A further Ctrl-C ends the process at once, as ``kill -9`` would; a further SIGTERM does nothing, since
+    schedulers send several. The handlers of before are set again at the end. Does nothing outside the main
+    thread, where Python allows no handlers.
+
+    Yields:
+      A function that gives the signal's number, 0 so far none came.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: 0
+        return
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        # No print in here: the signal may have come in the middle of one.
+        if noted and number == signal.SIGINT:
+            os.write(2, _AT_ONCE)
+            os._exit(128 + number)
+        if not noted:
+            noted.append(number)
+            os.write(2, _NOTICE)
+
+    before = replace_handlers(note)
+    try:
+        yield lambda: noted[0] if noted else 0
+    finally:
+        for number, handler in before.items():
+            # None stands for a handler that was not set from Python.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

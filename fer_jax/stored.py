@@ -1,0 +1,140 @@
+"""The checkpoints in a workdir as files: which are there, whether they are sound, what they hold."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from absl import logging
+from orbax.checkpoint import v1 as ocp
+
+from fer_jax import integrity
+from fer_jax.data.files import one_line
+from fer_jax.errors import UserError
+from fer_jax.lock import try_lock
+
+
+class Record(NamedTuple):
+    """The part of a checkpoint that is no array.
+
+    ``config``: the run's fields; ``rows``: of metrics.jsonl so far; ``labels``: names in order;
+    ``data``: the data set's digest, and a line about it for people; ``position``: within the epoch after
+    the last of ``rows``, the fields of a ``train.Position``, None where an epoch is complete.
+    """
+
+    config: dict[str, Any]
+    rows: list[dict[str, Any]]
+    labels: list[str]
+    data: dict[str, Any]
+    position: dict[str, Any] | None = None
+
+
+class Saved(NamedTuple):
+    """A checkpoint whose record is sound; ``digests`` is empty if it is older than these are."""
+
+    path: Path
+    record: Record
+    digests: dict[str, Any]
+
+
+class Damaged(Exception):
+    """A checkpoint is not what was saved."""
+
+
+def folders(workdir: Path) -> list[Path]:
+    """Of the checkpoints that Orbax holds for complete, in the order of their steps."""
+    found = [path for path in (workdir / "checkpoints").glob("*") if path.name.isdigit() and path.is_dir()]
+    return sorted((path.absolute() for path in found), key=lambda path: int(path.name))
+
+
+def sound(workdir: Path, *, mine: bool) -> list[Saved]:
+    """The checkpoints whose records are as they were saved, in the order of their steps."""
+    found = []
+    with quiet():
+        for path in folders(workdir):
+            try:
+                found.append(_read(path))
+            except Damaged as damage:
+                set_aside(path, damage, mine=mine)
+    return found
+
+
+def _read(path: Path) -> Saved:
+    with _telling_damage():
+        found = dict(ocp.checkpointables_metadata(path).custom_metadata)
+        digest = found.pop("record_digest", None)
+        record = Record(**{name: found[name] for name in Record._fields if name in found})
+    if digest and digest != integrity.text(found):
+        raise Damaged("its record is not what was saved")
+    return Saved(path, record, found.get("digests", {}))
+
+
+def load(saved: Saved, name: str, like: Any) -> Any:
+    """The arrays ``name`` of a checkpoint, compared with the digest taken when they were saved."""
+    layout, content = saved.digests.get(name, (None, None))
+    if layout and layout != integrity.layout(like):
+        raise UserError(
+            f"{saved.path}: holds a network or optimizer of another structure than this version of fer_jax "
+            "makes of its config; use the version that began the run, or add --workdir=DIR for a new one"
+        )
+    with quiet(), _telling_damage():
+        tree = ocp.load_checkpointables(saved.path, {name: _abstract(like)})[name]
+    if content and content != integrity.content(tree):
+        raise Damaged("its arrays are not what was saved")
+    return tree
+
+
+@contextlib.contextmanager
+def _telling_damage() -> Iterator[None]:
+    """Whatever a file that is missing, cut off or garbled makes Orbax and its libraries raise."""
+    try:
+        yield
+    except Exception as error:
+        raise Damaged(one_line(error)) from error
+
+
+def set_aside(path: Path, damage: Damaged, *, mine: bool) -> None:
+    """Names a damaged checkpoint, and renames it unless another process may be at work on it."""
+    with contextlib.ExitStack() as stack:
+        try:
+            mine = mine or stack.enter_context(try_lock(path.parent.parent))
+            number, target = 1, path.with_name(f"damaged-{path.name}")
+            while target.exists():
+                number, target = number + 1, path.with_name(f"damaged-{path.name}-{number + 1}")
+            if mine:
+                path.rename(target)
+            done = f"set aside as {target.name}" if mine else "left out"
+        except OSError:
+            done = "left out"
+    tell(f"{path}: damaged ({damage}); {done}, and another is used")
+
+
+def tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps tracebacks of Orbax's threads off the screen: what they raise is raised here too."""
+    before, hook = logging.get_verbosity(), sys.excepthook
+
+    def without_closed_loops(kind, error, traceback):
+        # Where one write fails, TensorStore's others find the event loop closed, and print that.
+        if str(error) != "Event loop is closed":
+            hook(kind, error, traceback)
+
+    logging.set_verbosity(logging.FATAL)
+    sys.excepthook = without_closed_loops
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        sys.excepthook = hook
+
+
+def _abstract(tree: Any) -> Any:
+    """Shapes and dtypes, placed on this process's first device whatever device they were saved from."""
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)

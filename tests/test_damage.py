@@ -1,0 +1,176 @@
+"""Damaged checkpoints are named and set aside, and the one before is used."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from fer_jax import checkpoint, stored
+from fer_jax.errors import UserError
+from fer_jax.labels import LABELS
+from fer_jax.lock import locked
+from fer_jax.preprocess import Normalization
+from fer_jax.stored import Record
+from test_checkpoint import CONFIG, make_normalization, make_state, row, save_epochs
+from tiny_run import assert_trees_equal
+
+
+def flip_a_bit(folder):
+    """In the middle of the file with the arrays."""
+    path = max(folder.glob("**/d/*"), key=lambda path: path.stat().st_size)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def cut_off(folder):
+    path = max(folder.glob("**/d/*"), key=lambda path: path.stat().st_size)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def empty_files(folder):
+    """As a machine that lost power may leave them."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+
+
+def lose_arrays(folder):
+    for name in ("state", "weights"):
+        shutil.rmtree(next((folder / name).glob("**/d")))
+
+
+def lose_everything(folder):
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def garble_record(folder):
+    path = folder / "_CHECKPOINT_METADATA"
+    path.write_text(path.read_text()[:-20])
+
+
+def change_record(folder):
+    """Still good JSON: another accuracy."""
+    path = folder / "_CHECKPOINT_METADATA"
+    content = json.loads(path.read_text())
+    content["custom_metadata"]["rows"][-1]["val_accuracy"] = 0.75
+    path.write_text(json.dumps(content))
+
+
+def exchange_arrays(folder):
+    """Sound files, but of another checkpoint."""
+    other = folder.parent / str(int(folder.name) - 10)
+    for name in ("state", "weights"):
+        shutil.rmtree(folder / name)
+        shutil.copytree(other / name, folder / name)
+
+
+DAMAGE = [
+    flip_a_bit,
+    cut_off,
+    empty_files,
+    lose_arrays,
+    lose_everything,
+    garble_record,
+    change_record,
+    exchange_arrays,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_the_one_before_is_used(tmp_path, capsys, damage):
+    save_epochs(tmp_path, [0.5, 0.7])
+    folder = tmp_path / "checkpoints" / "20"
+    damage(folder / "state" if damage in (flip_a_bit, cut_off) else folder)
+    state, record = checkpoint.restore_latest(tmp_path, make_state(seed=9))
+    assert_trees_equal(state, make_state(seed=1))
+    assert record.rows == [row(1, 0.5)]
+    error = capsys.readouterr().err
+    assert error.startswith(f"{folder}: damaged (")
+    assert error.endswith("); set aside as damaged-20, and another is used\n")
+    assert error.count("\n") == 1
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["10", "damaged-20"]
+    # The run goes on, and saves that step again.
+    with checkpoint.open_checkpoints(tmp_path) as checkpoints:
+        record = Record(CONFIG, [row(1, 0.5), row(2, 0.7)], list(LABELS), {"digest": "d"})
+        checkpoint.save(checkpoints, make_state(seed=2), make_normalization(2), record)
+    assert_trees_equal(checkpoint.restore_latest(tmp_path, make_state(seed=9))[0], make_state(seed=2))
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_the_next_best_is_used(tmp_path, capsys, damage):
+    save_epochs(tmp_path, [0.5, 0.7])
+    folder = tmp_path / "checkpoints" / "20"
+    damage(folder / "weights" if damage in (flip_a_bit, cut_off) else folder)
+    with locked(tmp_path):
+        weights, record, best = checkpoint.load_best(tmp_path)
+    assert best == row(1, 0.5) == record.rows[-1]
+    assert_trees_equal(weights.variables, make_state(seed=1).variables())
+    assert f"{folder}: damaged (" in capsys.readouterr().err
+    # Another process may be at work on it: it is left alone.
+    assert folder.is_dir()
+    assert checkpoint.load_best(tmp_path)[2] == row(1, 0.5)
+    assert "set aside as damaged-20" in capsys.readouterr().err
+    assert not folder.exists()
+
+
+def test_none_is_whole(tmp_path, capsys):
+    save_epochs(tmp_path, [0.5])
+    for _ in range(2):
+        lose_everything(tmp_path / "checkpoints" / "10")
+        with pytest.raises(UserError, match=r"no checkpoint there is whole"):
+            checkpoint.load_best(tmp_path)
+        assert checkpoint.restore_latest(tmp_path, make_state()) is None
+        (tmp_path / "checkpoints" / "10").mkdir()
+    names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert names == {"10", "damaged-10", "damaged-10-2"}
+
+
+def test_another_structure_is_no_damage(tmp_path):
+    save_epochs(tmp_path, [0.5], ema=False)
+    with pytest.raises(UserError, match="another structure"):
+        checkpoint.restore_latest(tmp_path, make_state(ema=True))
+    assert (tmp_path / "checkpoints" / "10").is_dir()
+
+
+def test_half_written_is_removed(tmp_path, capsys):
+    save_epochs(tmp_path, [0.5])
+    (tmp_path / "checkpoints" / "20.orbax-checkpoint-tmp-0" / "state").mkdir(parents=True)
+    assert checkpoint.latest_record(tmp_path).rows == [row(1, 0.5)]
+    with checkpoint.open_checkpoints(tmp_path):
+        pass
+    assert f"{tmp_path}/checkpoints/20: was only half written; removed" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["10"]
+
+
+def test_what_is_saved_is_what_was_given(tmp_path):
+    """In the background, while the state's buffers and the list of rows go on changing."""
+    state, rows = make_state(seed=1), [row(1, 0.5)]
+    kept = stored.integrity.content(state)
+    with checkpoint.open_checkpoints(tmp_path) as checkpoints:
+        record = Record(CONFIG, rows, list(LABELS), {"digest": "d"})
+        checkpoint.save(checkpoints, state, Normalization(*map(np.array, make_normalization())), record)
+        rows.append(row(2, 0.9))
+        for leaf in jax.tree.leaves(state):
+            leaf.delete()
+    restored, record = checkpoint.restore_latest(tmp_path, make_state(seed=9))
+    assert stored.integrity.content(restored) == kept
+    assert record.rows == [row(1, 0.5)]
+
+
+def test_runs_of_older_versions_have_no_digests(tmp_path, monkeypatch):
+    real = stored.ocp.training.Checkpointer.save_checkpointables_async
+
+    def without(self, step, trees, *, custom_metadata, **options):
+        old = {k: custom_metadata[k] for k in ("config", "rows", "labels", "data")}
+        return real(self, step, trees, custom_metadata=old, **options)
+
+    monkeypatch.setattr(stored.ocp.training.Checkpointer, "save_checkpointables_async", without)
+    save_epochs(tmp_path, [0.5])
+    state, record = checkpoint.restore_latest(tmp_path, make_state(seed=9))
+    assert_trees_equal(state, make_state(seed=1))
+    assert record.position is None
+    assert checkpoint.load_best(tmp_path)[2] == row(1, 0.5)

@@ -1,0 +1,135 @@
+"""Real training processes, killed at random moments; the same command then ends with the same bits.
+
+FER_JAX_KILLS says how often (3 if unset; 20 or more in a nightly run), FER_JAX_KILL_SEED when.
+"""
+
+import functools
+import json
+import os
+import random
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fer_jax import checkpoint
+from tiny_run import assert_same_run, tiny_config
+
+ROOT = Path(__file__).parents[1]
+KILLS = int(os.environ.get("FER_JAX_KILLS", 3))
+SEED = int(os.environ.get("FER_JAX_KILL_SEED", random.randrange(10**6)))
+# So many steps that a moment within an epoch is easily hit.
+SIZES = {"synthetic.num_train": 3500, "epochs": 5}
+CONFIG = tiny_config(**SIZES)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """Starts training in a workdir -> the process; what it prints is in out.txt and err.txt there."""
+    cache, running = tmp_path_factory.mktemp("cache"), []
+    fields = tiny_config(**SIZES).to_dict()
+    tiny = [f"--config.{name}={fields[name]}" for name in ("batch_size", "epochs")]
+    tiny += [f"--config.synthetic.{name}={value}" for name, value in fields["synthetic"].items()]
+    command = [sys.executable, ROOT / "main.py", f"--config={ROOT}/configs/mlp.py", *tiny]
+    command.append("--config.mlp.hidden=(8,)")
+    environment = os.environ | {"XDG_CACHE_HOME": str(cache), "PYTHONUNBUFFERED": "1"}
+
+    def start(where):
+        where.mkdir(exist_ok=True)
+        with open(where / "out.txt", "w") as out, open(where / "err.txt", "w") as err:
+            running.append(
+                subprocess.Popen(
+                    [*command, f"--workdir={where}"], cwd=where, env=environment, stdout=out, stderr=err
+                )
+            )
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def whole(start, tmp_path_factory):
+    where = tmp_path_factory.mktemp("whole")
+    finish(start(where), where)
+    return where
+
+
+def finish(process, where):
+    assert process.wait(timeout=300) == 0, (where / "err.txt").read_text()
+
+
+def says(path, text):
+    return text in path.read_text()
+
+
+def wait_for(process, ready):
+    """Until ``ready()`` or the end of the process -> whether it is ready."""
+    deadline = time.monotonic() + 300
+    while process.poll() is None and not ready():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    return ready()
+
+
+def test_killed_at_random_moments(start, whole, tmp_path, capsys):
+    draw, kills, runs, moments = random.Random(SEED), 0, 1, []
+    where = tmp_path / "run-1"
+    while kills < KILLS:
+        process = start(where)
+        begun = time.monotonic()
+        # One in five anywhere in the start of the program; else from the first step on.
+        if draw.random() > 0.2:
+            wait_for(process, functools.partial(says, where / "out.txt", "training:"))
+            time.sleep(draw.uniform(0, 2.5))
+        else:
+            time.sleep(draw.uniform(0, 5))
+        process.kill()
+        if process.wait() == -signal.SIGKILL:
+            kills += 1
+            saved = checkpoint.has_checkpoint(where) and checkpoint.latest_record(where)
+            moments.append(
+                f"{time.monotonic() - begun:.1f} s (epochs saved: {len(saved.rows) if saved else 0})"
+            )
+        else:
+            # It was faster: compare, and begin another.
+            finish(process, where)
+            assert_same_run(where, whole, CONFIG)
+            runs += 1
+            where = tmp_path / f"run-{runs}"
+    finish(start(where), where)
+    assert_same_run(where, whole, CONFIG)
+    assert "Traceback" not in (where / "err.txt").read_text()
+    with capsys.disabled():
+        print(f"\n{kills} kills in {runs} runs, seed {SEED}, after {', '.join(moments)}")
+
+
+def test_sigterm_within_an_epoch(start, whole, tmp_path):
+    where = tmp_path / "run"
+    process = start(where)
+    # The last thing that an epoch does; the steps of the next one come after it.
+    assert wait_for(process, (where / "curves.png").exists)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 143
+    error = (where / "err.txt").read_text()
+    assert "Traceback" not in error
+    assert error.splitlines()[-1].startswith(f"{where}: stopped in epoch ")
+    assert f"; saved; to go on: python {shlex.quote(str(ROOT / 'main.py'))} --config=" in error
+    record = checkpoint.latest_record(where)
+    assert 0 < record.position["row"] < 3500 // 16
+    rows = (where / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["epoch"] for row in rows] == list(range(1, record.position["epoch"]))
+    assert checkpoint.load_best(where)[1].position is None
+    finish(start(where), where)
+    assert (
+        f"going on in epoch {record.position['epoch']}, after {record.position['row']} of its steps"
+        in (where / "out.txt").read_text()
+    )
+    assert_same_run(where, whole, CONFIG)

@@ -1,0 +1,150 @@
+"""A signal ends training after a step, what was done is kept, and the rest is as if none had come."""
+
+import contextlib
+import os
+import signal
+
+import pytest
+
+from fer_jax import checkpoint, plots, run_train, signals
+from fer_jax.errors import UserError
+from fer_jax.lock import locked
+from tiny_run import assert_same_run, read_rows, tiny_config
+
+CONFIG = tiny_config(balance="sampling", epochs=3)  # of four steps each
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_plots():
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("save_curves", "save_confusion_matrix", "save_reliability"):
+            patch.setattr(plots, name, lambda *_, **__: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    where = tmp_path_factory.mktemp("whole")
+    run_train.train(CONFIG, where)
+    return where
+
+
+def train_until(where, looks, number=signal.SIGINT, config=CONFIG):
+    """Trains until the loop has looked ``looks`` times whether a signal came -> the exception."""
+    left = iter(range(looks))
+
+    @contextlib.contextmanager
+    def scripted():
+        yield lambda: 0 if next(left, None) is not None else number
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(signals, "noted_signals", scripted)
+        with pytest.raises(signals.Stopped) as caught:
+            run_train.train(config, where)
+    return caught.value
+
+
+def saved_steps(where):
+    return sorted(int(path.name) for path in (where / "checkpoints").iterdir())
+
+
+def test_stopped_in_an_epoch(whole, tmp_path, capsys):
+    """Three times, the second time before it took a step."""
+    stop = train_until(tmp_path, 6, signal.SIGTERM)
+    assert (stop.status, str(stop)) == (143, f"{tmp_path}: stopped in epoch 2, after 2 of its steps; saved")
+    assert saved_steps(tmp_path) == [4, 6]
+    assert [row["epoch"] for row in read_rows(tmp_path)] == [1]
+    _, record, row = checkpoint.load_best(tmp_path)
+    assert (row["epoch"], record.position) == (1, None)
+
+    assert str(train_until(tmp_path, 0)) == f"{tmp_path}: stopped in epoch 2, after 2 of its steps; saved"
+    assert saved_steps(tmp_path) == [4, 6]
+    train_until(tmp_path, 1)
+    # The last two, and the best epoch.
+    assert saved_steps(tmp_path) == [4, 6, 7]
+    capsys.readouterr()
+    run_train.train(CONFIG, tmp_path)
+    printed = capsys.readouterr().out
+    assert "going on in epoch 2, after 3 of its steps" in printed
+    assert "not as before" not in printed
+    assert_same_run(tmp_path, whole, CONFIG)
+
+
+def test_stopped_between_epochs(whole, tmp_path, monkeypatch, capsys):
+    """The rest of the run on another machine, by a version that has a field more."""
+    stop = train_until(tmp_path, 4)
+    assert (stop.status, str(stop)) == (130, f"{tmp_path}: stopped after epoch 1; saved")
+    assert saved_steps(tmp_path) == [4]
+    path, cores = tmp_path / "config.json", os.cpu_count()
+    text = path.read_text().replace('"cpu_count": ', '"cpu_count": 9').replace('"jax": "', '"jax": "7.')
+    path.write_text(text)
+    real = checkpoint.latest_record
+
+    def older(where):
+        record = real(where)
+        return record._replace(config={k: v for k, v in record.config.items() if k != "nonfinite"})
+
+    monkeypatch.setattr(checkpoint, "latest_record", older)
+    capsys.readouterr()
+    run_train.train(CONFIG, tmp_path)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "not as before" in line]
+    assert line.startswith(f"{tmp_path}: not as before: jax 7.")
+    assert f"cpu_count 9{cores} there, cpu_count {cores} here; results may differ" in line
+    assert_same_run(tmp_path, whole, CONFIG)
+
+
+def test_stopped_in_the_first_epoch(whole, tmp_path):
+    assert str(train_until(tmp_path, 0)) == f"{tmp_path}: stopped before the first step"
+    assert not checkpoint.has_checkpoint(tmp_path)
+    train_until(tmp_path, 3)
+    assert saved_steps(tmp_path) == [3]
+    assert not (tmp_path / "metrics.jsonl").exists()
+    with pytest.raises(UserError, match=r"no epoch is complete yet"):
+        checkpoint.load_best(tmp_path)
+    run_train.train(CONFIG, tmp_path)
+    assert_same_run(tmp_path, whole, CONFIG)
+
+
+def test_signals_are_noted_once(monkeypatch, capfd):
+    """By real signals; the second Ctrl-C would end this process."""
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    ended = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        for first in (signal.SIGINT, signal.SIGTERM):
+            with signals.noted_signals() as noted:
+                assert noted() == 0
+                signal.raise_signal(first)
+                signal.raise_signal(signal.SIGTERM)
+                assert noted() == first
+                assert not ended
+                signal.raise_signal(signal.SIGINT)
+                assert ended.pop() == 130
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGTERM) == before[1]
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+    assert capfd.readouterr().err.count("stopping after this step") == 2
+
+
+def test_an_ignored_signal_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with signals.noted_signals() as noted:
+            signal.raise_signal(signal.SIGINT)
+            assert noted() == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_one_process_a_workdir(whole, tmp_path):
+    before = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}
+    with locked(whole), pytest.raises(UserError, match=f"^{whole}: another process is training there; .*$"):
+        run_train.train(CONFIG, whole)
+    assert {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()} == before
+    with locked(whole):
+        pass  # it was let go, though the file stays
+    assert (whole / ".lock").exists()
