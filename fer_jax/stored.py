@@ -1,8 +1,11 @@
 """The checkpoints in a workdir as files: which are there, whether they are sound, what they hold."""
 
 import contextlib
+import functools
+import logging as std_logging
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,10 +65,12 @@ def sound(workdir: Path, *, mine: bool) -> list[Saved]:
 
 
 def _read(path: Path) -> Saved:
-    with _telling_damage():
+    def read() -> tuple[dict[str, Any], str | None, Record]:
         found = dict(ocp.checkpointables_metadata(path).custom_metadata)
         digest = found.pop("record_digest", None)
-        record = Record(**{name: found[name] for name in Record._fields if name in found})
+        return found, digest, Record(**{name: found[name] for name in Record._fields if name in found})
+
+    found, digest, record = _attempt(read)
     if digest and digest != integrity.text(found):
         raise Damaged("its record is not what was saved")
     return Saved(path, record, found.get("digests", {}))
@@ -79,19 +84,20 @@ def load(saved: Saved, name: str, like: Any) -> Any:
             f"{saved.path}: holds a network or optimizer of another structure than this version of fer_jax "
             "makes of its config; use the version that began the run, or add --workdir=DIR for a new one"
         )
-    with quiet(), _telling_damage():
-        tree = ocp.load_checkpointables(saved.path, {name: _abstract(like)})[name]
+    with quiet():
+        tree = _attempt(lambda: ocp.load_checkpointables(saved.path, {name: _abstract(like)})[name])
     if content and content != integrity.content(tree):
         raise Damaged("its arrays are not what was saved")
     return tree
 
 
-@contextlib.contextmanager
-def _telling_damage() -> Iterator[None]:
-    """Whatever a file that is missing, cut off or garbled makes Orbax and its libraries raise."""
+def _attempt(read: Callable[[], Any]) -> Any:
+    """What ``read`` gives; Damaged for whatever a missing, cut off or garbled file makes Orbax raise."""
     try:
-        yield
+        return read()
     except Exception as error:
+        # Reads that were not begun when another failed, let go of at any time from now on.
+        warnings.filterwarnings("ignore", "coroutine '_read_array_\\w+' was never awaited", RuntimeWarning)
         raise Damaged(one_line(error)) from error
 
 
@@ -117,21 +123,30 @@ def tell(line: str) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps tracebacks of Orbax's threads off the screen: what they raise is raised here too."""
-    before, hook = logging.get_verbosity(), sys.excepthook
-
-    def without_closed_loops(kind, error, traceback):
-        # Where one write fails, TensorStore's others find the event loop closed, and print that.
-        if str(error) != "Event loop is closed":
-            hook(kind, error, traceback)
-
+    """Keeps tracebacks of Orbax's threads and tasks off the screen: what they raise is raised here too."""
+    _ignore_leftovers()
+    tasks = std_logging.getLogger("asyncio")
+    before, before_of_tasks = logging.get_verbosity(), tasks.level
     logging.set_verbosity(logging.FATAL)
-    sys.excepthook = without_closed_loops
+    tasks.setLevel(std_logging.CRITICAL)
     try:
         yield
     finally:
         logging.set_verbosity(before)
-        sys.excepthook = hook
+        tasks.setLevel(before_of_tasks)
+
+
+@functools.cache
+def _ignore_leftovers() -> None:
+    """What Orbax's and TensorStore's other reads and writes say, once one has failed, some a while later."""
+    hook = sys.unraisablehook
+
+    def ignore(unraisable: Any) -> None:
+        is_read = getattr(unraisable.object, "__name__", "").startswith("_read_array_")
+        if not is_read and str(unraisable.exc_value) != "Event loop is closed":
+            hook(unraisable)
+
+    sys.unraisablehook = ignore
 
 
 def _abstract(tree: Any) -> Any:

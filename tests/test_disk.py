@@ -74,9 +74,9 @@ def train_and(after_epoch, event, where):
 def test_full_disk(small_disk, whole, capfd):
     where = small_disk / "run"
     error = train_and(2, lambda: fill(small_disk), where)
-    assert error.startswith(
-        f"{where}/checkpoints: checkpoint 8 could not be written (No space left on device); "
-    )
+    # Whichever is written first: the checkpoint in the background, or the files beside it.
+    assert error.startswith(str(where))
+    assert "no space left on device" in error.lower()
     assert "Traceback" not in capfd.readouterr().err
     (small_disk / "filler").unlink()
     assert len(checkpoint.latest_record(where).rows) >= 1

@@ -43,6 +43,7 @@ ELSEWHERE = {
     "pack_weights": "tests/test_shipped.py",
     "benchmarks/run.py": "tests/test_benchmarks.py",
     "benchmarks/ablations.py": "tests/test_benchmarks.py",
+    "benchmarks/int8.py": "tests/test_benchmarks.py",
     "benchmarks/latency.py": "the networks that come with the package, minutes",
     "benchmarks/serve.py": "a server and a load of minutes",
     "docs/make_pictures.py": "writes into docs/",
