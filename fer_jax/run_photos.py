@@ -141,10 +141,15 @@ def _report(results: list[_Result], output: Path, folder: Path, *, seconds: floa
     faces = sum(len(result.boxes) for result in results)
     marked = sum(result.is_photo for result in results)
     without = [str(result.path) for result in results if not result.boxes]
-    print(f"{faces:,} faces in {len(results):,} pictures, {len(results) / seconds:,.1f} pictures/s")
+    rate = len(results) / seconds
+    print(f"{_count(faces, 'face')} in {_count(len(results), 'picture')}, {rate:,.1f} pictures/s")
     if without:
         some = ", ".join(without[:5]) + (", ..." if len(without) > 5 else "")
         print(f"no face found in {len(without):,} of them: {some}")
     print(f"written: {output}, {faces:,} rows")
     if marked:
-        print(f"written: {folder}/, {marked:,} pictures with their faces marked")
+        print(f"written: {folder}/, {_count(marked, 'picture')} with faces marked")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("s" if number != 1 else "")
