@@ -80,7 +80,7 @@ fields = st.one_of(
 def tables(draw):
     """Text that is often nearly a table of faces."""
     header = draw(st.one_of(st.just(["label", "feature"]), st.lists(names, min_size=1, max_size=4)))
-    good = st.just(["4", PIXELS])
+    good = st.sampled_from([["0", PIXELS], ["4", PIXELS]])
     rows = draw(st.lists(st.one_of(good, good, st.lists(fields, max_size=4)), max_size=4))
     comma = draw(st.sampled_from([",", ",", ",", ";", "\t"]))
     end = draw(st.sampled_from(["\n", "\n", "\r\n", "\r", "\n\n", "\n  \n"]))
@@ -96,6 +96,24 @@ def tables(draw):
 def test_csv(tmp_path_factory, text, encoding, cut):
     content = text.encode(encoding, errors="replace")[:cut]
     check_csv(tmp_path_factory.mktemp("csv") / "a.csv", content)
+
+
+@thorough
+@given(
+    labels=st.lists(st.integers(0, 6), min_size=1, max_size=5),
+    end=st.sampled_from(["\n", "\r\n", "\n\n"]),
+    start=st.sampled_from(["", "\ufeff"]),
+    quote=st.sampled_from(["", '"']),
+    last=st.booleans(),
+)
+def test_good_csv_is_read(tmp_path_factory, labels, end, start, quote, last):
+    """Not one that is told to be wrong: byte order mark, line ends, empty lines and quotes as they come."""
+    rows = ["label,feature", *(f"{quote}{label}{quote},{quote}{PIXELS}{quote}" for label in labels)]
+    path = tmp_path_factory.mktemp("csv") / "a.csv"
+    path.write_bytes((start + end.join(rows) + end * last).encode())
+    faces = read_csv(path, require_labels=True).faces
+    assert faces.labels.tolist() == labels
+    assert (faces.images[..., 0] == FACE).all()
 
 
 @thorough
