@@ -1,8 +1,9 @@
 """Makes docs/predictions.png: drawn faces, what ``best`` says of them, and Grad-CAM.
 
-python docs/make_pictures.py
+python docs/make_pictures.py [--output=DIR]
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from fer_jax.platform import configure_process
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder of the picture")
+    options = parser.parse_args()
     weights, record, _ = shipped.load("best")
     config = record.config
     faces = draw_faces(700, seed=0)
@@ -40,7 +44,7 @@ def main() -> None:
             axis.axis("off")
         axes[0, column].set_title(f"{LABELS[row.argmax()]} {100 * row.max():.0f} %", fontsize=11)
         axes[1, column].imshow(heat[column], cmap="cividis", vmin=0, vmax=1, alpha=0.55)
-    plots.save_figure(figure, Path(__file__).parent / "predictions.png")
+    plots.save_figure(figure, options.output / "predictions.png")
 
 
 if __name__ == "__main__":
