@@ -24,7 +24,7 @@ BASE = (
     "--config.optimizer=muon",
     "--config.learning_rate=0.03",
     "--config.momentum=0.95",
-    "--config.train_sides=(32,32,40,48)",
+    "--config.train_sides=(32,32,48,48)",
 )
 ROWS = {
     "plain": (),
