@@ -18,7 +18,7 @@ from fer_jax.labels import LABELS
 from fer_jax.models import create_model, init_variables
 from fer_jax.preprocess import Normalization, normalization_shape
 from fer_jax.state import TrainState
-from fer_jax.stored import Damaged, Record, Saved, folders, load, quiet, set_aside, sound, tell
+from fer_jax.stored import Damaged, Record, Saved, folders, load, set_aside, silence, sound, tell
 
 
 class Weights(NamedTuple):
@@ -65,17 +65,19 @@ def open_checkpoints(workdir: Path) -> Iterator[Checkpoints]:
     for half_written in folder.glob("*.orbax-checkpoint-tmp*"):
         tell(f"{folder}/{half_written.name.split('.')[0]}: was only half written; removed")
         shutil.rmtree(half_written, ignore_errors=True)
+    silence()
     keep = _Keep()
-    with quiet():
-        orbax = ocp.training.Checkpointer(folder.absolute(), preservation_policy=keep)
-        try:
-            checkpoints = Checkpoints(orbax, keep)
-            yield checkpoints
+    orbax = ocp.training.Checkpointer(folder.absolute(), preservation_policy=keep)
+    checkpoints = Checkpoints(orbax, keep)
+    try:
+        yield checkpoints
+        _wait(checkpoints)
+    finally:
+        # What went wrong has been told.
+        with contextlib.suppress(Exception):
             _wait(checkpoints)
-        finally:
-            # What went wrong has been told.
-            with contextlib.suppress(Exception):
-                orbax.close()
+        with contextlib.suppress(Exception):
+            orbax.close()
 
 
 def has_checkpoint(workdir: Path) -> bool:
@@ -91,7 +93,8 @@ def save(checkpoints: Checkpoints, state: TrainState, normalization: Normalizati
     _wait(checkpoints)
     step = int(state.step) if record.position else record.rows[-1]["step"]
     trees = {"state": state, "weights": _as_tree(Weights(state.variables(), normalization))}
-    # Copies, since the next step takes the state's buffers, and the next epoch adds to the rows.
+    # Copies, since the next step takes the state's buffers (Orbax 0.12.8 seems to copy arrays as
+    # well; ours do not hang on that), and the next epoch adds to the rows.
     trees, record = jax.tree.map(np.array, trees), copy.deepcopy(record)
     checkpoints.keep.rows = record.rows
     digests = {name: [integrity.layout(tree), integrity.content(tree)] for name, tree in trees.items()}

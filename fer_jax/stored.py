@@ -2,15 +2,15 @@
 
 import contextlib
 import functools
-import logging as std_logging
+import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import absl.logging
 import jax
-from absl import logging
 from orbax.checkpoint import v1 as ocp
 
 from fer_jax import integrity
@@ -54,13 +54,13 @@ def folders(workdir: Path) -> list[Path]:
 
 def sound(workdir: Path, *, mine: bool) -> list[Saved]:
     """The checkpoints whose records are as they were saved, in the order of their steps."""
+    silence()
     found = []
-    with quiet():
-        for path in folders(workdir):
-            try:
-                found.append(_read(path))
-            except Damaged as damage:
-                set_aside(path, damage, mine=mine)
+    for path in folders(workdir):
+        try:
+            found.append(_read(path))
+        except Damaged as damage:
+            set_aside(path, damage, mine=mine)
     return found
 
 
@@ -84,8 +84,7 @@ def load(saved: Saved, name: str, like: Any) -> Any:
             f"{saved.path}: holds a network or optimizer of another structure than this version of fer_jax "
             "makes of its config; use the version that began the run, or add --workdir=DIR for a new one"
         )
-    with quiet():
-        tree = _attempt(lambda: ocp.load_checkpointables(saved.path, {name: _abstract(like)})[name])
+    tree = _attempt(lambda: ocp.load_checkpointables(saved.path, {name: _abstract(like)})[name])
     if content and content != integrity.content(tree):
         raise Damaged("its arrays are not what was saved")
     return tree
@@ -121,27 +120,18 @@ def tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps tracebacks of Orbax's threads and tasks off the screen: what they raise is raised here too."""
-    _ignore_leftovers()
-    tasks = std_logging.getLogger("asyncio")
-    before, before_of_tasks = logging.get_verbosity(), tasks.level
-    logging.set_verbosity(logging.FATAL)
-    tasks.setLevel(std_logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        tasks.setLevel(before_of_tasks)
-
-
 @functools.cache
-def _ignore_leftovers() -> None:
-    """What Orbax's and TensorStore's other reads and writes say, once one has failed, some a while later."""
+def silence() -> None:
+    """Keeps what Orbax's threads and tasks print off the screen, from now on.
+
+    All that goes wrong in them is raised in the main thread too, and some print a while after that.
+    """
+    absl.logging.get_absl_logger().addFilter(lambda record: "orbax" not in record.pathname)
+    logging.getLogger("asyncio").addFilter(lambda record: "never retrieved" not in record.getMessage())
     hook = sys.unraisablehook
 
     def ignore(unraisable: Any) -> None:
+        # The reads and writes beside one that failed: never begun, or without an event loop at their end.
         is_read = getattr(unraisable.object, "__name__", "").startswith("_read_array_")
         if not is_read and str(unraisable.exc_value) != "Event loop is closed":
             hook(unraisable)
