@@ -4,6 +4,7 @@ import json
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -11,7 +12,6 @@ from fer_jax import checkpoint, stored
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
 from fer_jax.lock import locked
-from fer_jax.preprocess import Normalization
 from fer_jax.stored import Record
 from test_checkpoint import CONFIG, make_normalization, make_state, row, save_epochs
 from tiny_run import assert_trees_equal
@@ -147,18 +147,34 @@ def test_half_written_is_removed(tmp_path, capsys):
 
 
 def test_what_is_saved_is_what_was_given(tmp_path):
-    """In the background, while the state's buffers and the list of rows go on changing."""
-    state, rows = make_state(seed=1), [row(1, 0.5)]
-    kept = stored.integrity.content(state)
+    """In the background, while the arrays and the list of rows go on changing."""
+    state, rows = jax.tree.map(np.array, make_state(seed=1)), [row(1, 0.5)]
     with checkpoint.open_checkpoints(tmp_path) as checkpoints:
         record = Record(CONFIG, rows, list(LABELS), {"digest": "d"})
-        checkpoint.save(checkpoints, state, Normalization(*map(np.array, make_normalization())), record)
+        checkpoint.save(checkpoints, state, make_normalization(), record)
         rows.append(row(2, 0.9))
         for leaf in jax.tree.leaves(state):
-            leaf.delete()
+            leaf.fill(7)
     restored, record = checkpoint.restore_latest(tmp_path, make_state(seed=9))
-    assert stored.integrity.content(restored) == kept
+    assert_trees_equal(restored, make_state(seed=1))
     assert record.rows == [row(1, 0.5)]
+
+
+def test_a_place_within_an_epoch_is_no_candidate_for_the_best(tmp_path, capsys):
+    """Not even where the checkpoint of the epoch before is lost."""
+    save_epochs(tmp_path, [0.5])
+    with checkpoint.open_checkpoints(tmp_path) as checkpoints:
+        record = Record(CONFIG, [row(1, 0.5)], list(LABELS), {"digest": "d"}, {"epoch": 2, "row": 3})
+        state = make_state(seed=2).replace(step=jnp.int32(13))
+        checkpoint.save(checkpoints, state, make_normalization(2), record)
+    weights, best, _ = checkpoint.load_best(tmp_path)
+    assert best.position is None
+    assert_trees_equal(weights.variables, make_state(seed=1).variables())
+    lose_everything(tmp_path / "checkpoints" / "10")
+    with pytest.raises(UserError, match="no epoch is complete yet"):
+        checkpoint.load_best(tmp_path)
+    assert checkpoint.latest_record(tmp_path).position == {"epoch": 2, "row": 3}
+    assert "damaged-10" in capsys.readouterr().err
 
 
 def test_runs_of_older_versions_have_no_digests(tmp_path, monkeypatch):
