@@ -70,6 +70,14 @@ def get_config() -> ConfigDict:
     config.seeds = 1  # runs with so many seeds, from seed on, each in a folder of the workdir
     config.seed = 0  # of initial weights, order, augmentation, dropout, drawn splits and drawn faces
 
+    # Several processes that train one network together (docs/scaling.md); no part of a run.
+    config.distributed = False  # this process is one of several
+    config.coordinator_address = (
+        ""  # HOST:PORT of process 0; '' to find it, as the two below, from the scheduler
+    )
+    config.num_processes = 0  # 0 to find it
+    config.process_id = -1  # from 0; -1 to find it
+
     # Evaluation.
     config.views = "one"  # 'one', 'flip' (a face and its mirror image) or 'ten_crop'
 

@@ -18,7 +18,7 @@ from fer_jax.labels import LABELS
 from fer_jax.models import create_model, init_variables
 from fer_jax.preprocess import Normalization, normalization_shape
 from fer_jax.state import TrainState
-from fer_jax.stored import Damaged, Record, Saved, folders, load, set_aside, silence, sound, tell
+from fer_jax.stored import Damaged, Record, Saved, alone, folders, load, set_aside, silence, sound, tell
 
 
 class Weights(NamedTuple):
@@ -34,25 +34,12 @@ class Weights(NamedTuple):
 
 
 @dataclasses.dataclass
-class _Keep:
-    """Which checkpoints Orbax leaves: the last two, and the best complete epoch, the earlier of equals."""
-
-    rows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-
-    def should_preserve(self, checkpoints: Any, *, context: Any) -> list[bool]:
-        steps = [checkpoint.step for checkpoint in checkpoints]
-        ranks = {row["step"]: _rank(row) for row in self.rows if row["step"] in steps}
-        best = max(ranks, key=ranks.__getitem__, default=None)
-        return [step in steps[-2:] or step == best for step in steps]
-
-
-@dataclasses.dataclass
 class Checkpoints:
-    """Those of a run that is training: Orbax's side of them, what it keeps, the save that is under way."""
+    """Those of a run that is training, in ``folder``; ``saving`` is the save under way, by its step."""
 
-    orbax: ocp.training.Checkpointer
-    keep: _Keep
-    saving: tuple[int, ocp.AsyncResponse[bool]] | None = None
+    folder: Path
+    saving: tuple[int, ocp.AsyncResponse[None]] | None = None
+    rows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
 @contextlib.contextmanager
@@ -61,14 +48,13 @@ def open_checkpoints(workdir: Path) -> Iterator[Checkpoints]:
 
     What was saved is complete at the end of the block. Raises UserError if it could not be written.
     """
-    folder = workdir / "checkpoints"
+    folder = workdir.absolute() / "checkpoints"
     for half_written in folder.glob("*.orbax-checkpoint-tmp*"):
         tell(f"{folder}/{half_written.name.split('.')[0]}: was only half written; removed")
         shutil.rmtree(half_written, ignore_errors=True)
     silence()
-    keep = _Keep()
-    orbax = ocp.training.Checkpointer(folder.absolute(), preservation_policy=keep)
-    checkpoints = Checkpoints(orbax, keep)
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoints = Checkpoints(folder)
     try:
         yield checkpoints
         _wait(checkpoints)
@@ -76,8 +62,6 @@ def open_checkpoints(workdir: Path) -> Iterator[Checkpoints]:
         # What went wrong has been told.
         with contextlib.suppress(Exception):
             _wait(checkpoints)
-        with contextlib.suppress(Exception):
-            orbax.close()
 
 
 def has_checkpoint(workdir: Path) -> bool:
@@ -96,13 +80,13 @@ def save(checkpoints: Checkpoints, state: TrainState, normalization: Normalizati
     # Copies, since the next step takes the state's buffers (Orbax 0.12.8 seems to copy arrays as
     # well; ours do not hang on that), and the next epoch adds to the rows.
     trees, record = jax.tree.map(np.array, trees), copy.deepcopy(record)
-    checkpoints.keep.rows = record.rows
+    checkpoints.rows = record.rows
     digests = {name: [integrity.layout(tree), integrity.content(tree)] for name, tree in trees.items()}
     found = record._asdict() | {"digests": digests}
     found["record_digest"] = integrity.text(found)
     with _telling_failure(checkpoints, step):
-        response = checkpoints.orbax.save_checkpointables_async(
-            step, trees, force=True, custom_metadata=found
+        response = ocp.save_checkpointables_async(
+            checkpoints.folder / str(step), trees, overwrite=True, custom_metadata=found
         )
     checkpoints.saving = step, response
 
@@ -190,22 +174,36 @@ def _saved_rank(saved: Saved) -> tuple[float, int]:
 @contextlib.contextmanager
 def _telling_failure(checkpoints: Checkpoints, step: int) -> Iterator[None]:
     try:
-        yield
+        with alone():
+            yield
     except Exception as error:
         # TensorStore nests what it tries, each with a path; last, before its numbers, is why it failed.
         reason = " ".join(str(error).split()).rsplit(": ", 1)[-1].split(" [")[0]
         raise UserError(
-            f"{checkpoints.orbax.directory}: checkpoint {step} could not be written ({reason}); those before "
+            f"{checkpoints.folder}: checkpoint {step} could not be written ({reason}); those before "
             "it are whole; make room or mend the disk, and the same command goes on from there"
         ) from error
 
 
 def _wait(checkpoints: Checkpoints) -> None:
-    """Until the save under way is complete."""
+    """Until the save under way is complete; only then are older ones removed."""
     if checkpoints.saving is not None:
         (step, response), checkpoints.saving = checkpoints.saving, None
         with _telling_failure(checkpoints, step):
             response.result()
+        _remove_old(checkpoints)
+
+
+def _remove_old(checkpoints: Checkpoints) -> None:
+    """The last two stay, and the best complete epoch, the earlier of equals."""
+    paths = folders(checkpoints.folder.parent)
+    ranks = {str(row["step"]): _rank(row) for row in checkpoints.rows}
+    best = max(
+        (path for path in paths if path.name in ranks), key=lambda path: ranks[path.name], default=None
+    )
+    for path in paths[:-2]:
+        if path != best:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _as_tree(weights: Weights) -> dict[str, Any]:

@@ -7,10 +7,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from fer_jax.calibration import Bins, add_to_bins, empty_bins
 from fer_jax.labels import NUM_CLASSES
 from fer_jax.preprocess import Normalization, normalize
+from fer_jax.sharding import replicate, replicated, share_out
 from fer_jax.views import make_views, view_log_probabilities
 
 
@@ -74,10 +76,11 @@ def make_forward(
     return forward
 
 
-def make_eval_step(forward: Callable) -> Callable:
+def make_eval_step(forward: Callable, mesh: Mesh | None = None) -> Callable:
     """Compiles ``(totals, variables, normalization, images, labels, mask) -> totals``.
 
-    ``mask`` bool (N,) is False on padding, which adds nothing.
+    ``mask`` bool (N,) is False on padding, which adds nothing. ``mesh`` is of the devices that share a batch,
+    None for one device.
     """
 
     def eval_step(totals, variables, normalization, images, labels, mask):
@@ -90,7 +93,7 @@ def make_eval_step(forward: Callable) -> Callable:
             bins=add_to_bins(totals.bins, jnp.exp(log_probabilities), labels, mask),
         )
 
-    return jax.jit(eval_step)
+    return jax.jit(eval_step) if mesh is None else jax.jit(eval_step, out_shardings=replicated(mesh))
 
 
 def padded_batches(count: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -109,6 +112,7 @@ def evaluate(
     labels: np.ndarray,
     *,
     batch_size: int,
+    mesh: Mesh | None = None,
 ) -> Evaluation:
     """Confusion matrix, mean cross-entropy and bins of confidence over all images.
 
@@ -117,11 +121,17 @@ def evaluate(
       variables, normalization: of the network.
       images: uint8 (N, 48, 48, 1).
       labels: int32 (N,).
-      batch_size: images at a time; the figures do not depend on it.
+      batch_size: images at a time, a multiple of the devices; the figures do not depend on it.
+      mesh: that of ``eval_step``.
     """
     totals = empty_totals()
+    if mesh is not None:
+        totals, normalization = replicate(mesh, totals), replicate(mesh, normalization)
     for rows, mask in padded_batches(len(images), batch_size):
-        totals = eval_step(totals, variables, normalization, images[rows], labels[rows], mask)
+        batch = images[rows], labels[rows], mask
+        if mesh is not None:
+            batch = share_out(mesh, batch)
+        totals = eval_step(totals, variables, normalization, *batch)
     return Evaluation(
         np.asarray(totals.confusion, np.int64),
         float(totals.loss) / max(len(images), 1),

@@ -1,10 +1,13 @@
 """What each ``--mode`` does, and where its run lives. Imports JAX, so main.py imports it after the flags."""
 
+import contextlib
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from fer_jax import (
+    distributed,
     run_compare,
     run_evaluate,
     run_explain,
@@ -15,6 +18,9 @@ from fer_jax import (
     run_train,
     workdir,
 )
+from fer_jax.errors import UserError
+
+_PROCESS_FIELDS = ("coordinator_address", "num_processes", "process_id")
 
 
 def run(
@@ -41,9 +47,14 @@ def run(
     Raises:
       UserError: as the function of the mode.
     """
+    if config.distributed and mode != "train":
+        raise UserError(
+            f"config.distributed is for training; leave it out, --mode={mode} is done by one process"
+        )
     if mode == "train":
         train = run_seeds.train_seeds if config.seeds > 1 else run_train.train
-        train(config, Path(workdirs or workdir.default_workdir(name, config.dataset)))
+        with distributed.joined(**_processes(config)) if config.distributed else contextlib.nullcontext():
+            train(config, Path(workdirs or workdir.default_workdir(name, config.dataset)))
         return
     given = workdir.plain(config)
     if mode == "eval" and (runs := run_compare.listed(workdirs)):
@@ -66,3 +77,16 @@ def run(
         run_export.export(*command, output, **shipped)
     else:
         run_serve.serve(*command, **shipped)
+
+
+def _processes(config: ConfigDict) -> dict[str, Any]:
+    """The fields that say which process this is: all of them set, or none."""
+    given = {name: config[name] for name in _PROCESS_FIELDS}
+    set_ = (bool(config.coordinator_address), config.num_processes > 0, config.process_id >= 0)
+    if any(set_) and not all(set_):
+        raise UserError(
+            f"config.{', config.'.join(given)} are given all, or none of them to ask the scheduler"
+        )
+    if all(set_) and config.process_id >= config.num_processes:
+        raise UserError(f"config.process_id is {config.process_id}; expected 0 to {config.num_processes - 1}")
+    return given

@@ -14,8 +14,8 @@ from fer_jax.views import VIEWS
 EVALUATION_FIELDS = ("dataset", "split", "views", "batch_size")
 """What eval and predict may be given anew; all else comes from the checkpoint."""
 
-_OF_THE_COMMAND = "serve."
-"""Fields that no run depends on: where a command listens, now."""
+_OF_THE_COMMAND = ("serve.", "distributed", "coordinator_address", "num_processes", "process_id")
+"""Fields, or their beginnings, that no run depends on: where a command listens, who takes part in it now."""
 
 SPLITS = ("validation", "test")
 
@@ -116,7 +116,8 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _of_the_run(config: Mapping[str, Any]) -> dict[str, Any]:
+def fields_of_run(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config's fields, flat, without those of the command alone."""
     return {name: v for name, v in flatten(config).items() if not name.startswith(_OF_THE_COMMAND)}
 
 
@@ -128,7 +129,7 @@ def check_same_run(saved: Mapping[str, Any], given: Mapping[str, Any], workdir: 
     Raises:
       UserError: names the fields that differ, and proposes another workdir.
     """
-    old, new = _of_the_run(saved), _of_the_run(given)
+    old, new = fields_of_run(saved), fields_of_run(given)
     differing = [name for name in sorted(old) if old[name] != new.get(name)]
     if "epochs" in differing and new["epochs"] > old["epochs"]:
         differing.remove("epochs")
@@ -154,7 +155,7 @@ def merge_for_evaluation(
     Raises:
       UserError: a field was set that belongs to the checkpoint, to another value.
     """
-    old, new = _of_the_run(saved), _of_the_run(given)
+    old, new = fields_of_run(saved), fields_of_run(given)
     refused = [f for f in overrides if f not in EVALUATION_FIELDS and old.get(f) != new.get(f)]
     if refused:
         changes = ", ".join(f"{name} is {old.get(name)!r} there, {new.get(name)!r} here" for name in refused)

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from fer_jax import checkpoint, run_evaluate, run_train, workdir
 from fer_jax.data import load_dataset
+from fer_jax.distributed import on_first
 from fer_jax.errors import UserError
 
 _FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "loss")
@@ -33,14 +34,14 @@ def train_seeds(config: ConfigDict, where: Path) -> None:
     Raises:
       UserError: as ``run_train.train``, or ``where`` holds a run of one seed.
     """
-    if checkpoint.has_checkpoint(where):
+    if on_first(lambda: checkpoint.has_checkpoint(where)):
         raise UserError(f"{where}: holds a run of one seed; add --workdir={where}-seeds for several")
     seeds = range(config.seed, config.seed + config.seeds)
     for seed in seeds:
         print(f"\n== seed {seed}: {where}/seed-{seed}")
         one = ConfigDict(config.to_dict() | {"seeds": 1, "seed": seed})
         run_train.train(one, where / f"seed-{seed}")
-    evaluate_seeds(where, workdir.plain(config), [])
+    on_first(lambda: evaluate_seeds(where, workdir.plain(config), []))
 
 
 def evaluate_seeds(where: Path, given: Mapping[str, Any], overrides: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import importlib
 import logging
 import sys
 import warnings
@@ -90,10 +91,31 @@ def load(saved: Saved, name: str, like: Any) -> Any:
     return tree
 
 
+def alone() -> ocp.Context:
+    """Orbax at work in this process, which others may train with, without meeting them."""
+    if jax.process_count() == 1:
+        return ocp.Context()
+    _compare_no_paths()
+    me = jax.process_index()
+    options = ocp.options.MultiprocessingOptions(
+        primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process_{me}"
+    )
+    return ocp.Context(multiprocessing_options=options)
+
+
+@functools.cache
+def _compare_no_paths() -> None:
+    """Orbax (0.12.8) asks all processes whether they save to the same path, also those that do not save."""
+    with contextlib.suppress(ImportError):
+        execution = importlib.import_module("orbax.checkpoint.experimental.v1._src.saving.execution")
+        execution._check_directory_consistency = lambda directory: None
+
+
 def _attempt(read: Callable[[], Any]) -> Any:
     """What ``read`` gives; Damaged for whatever a missing, cut off or garbled file makes Orbax raise."""
     try:
-        return read()
+        with alone():
+            return read()
     except Exception as error:
         # Reads that were not begun when another failed, let go of at any time from now on.
         warnings.filterwarnings("ignore", "coroutine '_read_array_\\w+' was never awaited", RuntimeWarning)
@@ -141,5 +163,5 @@ def silence() -> None:
 
 def _abstract(tree: Any) -> Any:
     """Shapes and dtypes, placed on this process's first device whatever device they were saved from."""
-    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
 from fer_jax.progress import EpochProgress
+from fer_jax.sharding import make_any_raised, make_mesh, replicate
 from fer_jax.state import TrainState
 from fer_jax.train_step import Batch, EpochTotals, empty_totals, epoch_order
 
@@ -85,6 +87,7 @@ def fit(
     patience: int,
     on_epoch: Callable[[TrainState, list[dict[str, Any]]], None],
     sides: Sequence[int] = (SIDE,),
+    mesh: Mesh | None = None,
     position: Position | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     count_skipped: bool = False,
@@ -94,17 +97,19 @@ def fit(
     Args:
       state: as the last of ``rows`` left it, or at ``position``; donated.
       rows: of metrics.jsonl so far; not changed.
-      loop_step: from ``make_loop_step``.
+      loop_step: from ``make_loop_step``, for the ``mesh``.
       validate: state -> (loss, accuracy) on the validation faces.
-      data: the training set on the device.
+      data: the training set.
       key: the run's key.
       epochs, batch_size, patience: see configs/default.py.
       sampling_weights: see ``epoch_order``.
       learning_rate: the schedule, for the message when the loss is not finite.
       on_epoch: called after each epoch with the state and all rows; saves them.
       sides: see ``side_of_epoch``.
+      mesh: the devices that train; None for ``make_mesh(batch_size)``.
       position: in the epoch after the last of ``rows``, where a stopped run goes on; None at its start.
-      should_stop: looked at before each step; once it is True, training ends there.
+      should_stop: looked at before each step; once it is True, training ends there (of several processes
+        a few steps later, after the same one in all).
       count_skipped: whether rows tell ``skipped_steps``.
 
     Returns:
@@ -114,13 +119,17 @@ def fit(
       UserError: a loss or gradient was not finite; names step, learning rate and the last good epoch.
     """
     rows = list(rows)
+    mesh = mesh or make_mesh(batch_size)
+    labels, should_stop = data.labels, make_any_raised(mesh, should_stop, delay=_AHEAD)
+    state, data, device_key = (replicate(mesh, tree) for tree in (state, data, key))
     before = position.seconds if position else rows[-1]["seconds"] if rows else 0.0
     started = time.monotonic()
     compiled: dict[int, Callable] = {}
     while not is_finished(rows, epochs=epochs, patience=patience, sides=sides):
         epoch = rows[-1]["epoch"] + 1 if rows else 1
-        order = epoch_order(
-            key, data.labels, epoch=epoch, batch_size=batch_size, sampling_weights=sampling_weights
+        order = replicate(
+            mesh,
+            epoch_order(key, labels, epoch=epoch, batch_size=batch_size, sampling_weights=sampling_weights),
         )
         start = position or Position(epoch, 0, 0.0, 0, 0, 0, before, 0.0)
         position = None
@@ -135,11 +144,19 @@ def fit(
         side = side_of_epoch(epoch, epochs=epochs, sides=sides)
         if side not in compiled:
             # Ahead of the epoch, whose images/s would else include it.
-            compiled[side] = loop_step.lower(
-                state, empty_totals(), data, order, jnp.zeros((), jnp.int32), key, side=side
-            ).compile()
+            totals = replicate(mesh, empty_totals())
+            arguments = (state, totals, data, order, np.int32(0), device_key)
+            compiled[side] = loop_step.lower(*arguments, side=side).compile()
         state, totals, done, seconds = run_epoch(
-            state, compiled[side], data, order, key, progress, start=start, should_stop=should_stop
+            state,
+            compiled[side],
+            data,
+            order,
+            device_key,
+            progress,
+            totals=replicate(mesh, start.totals()),
+            first_row=start.row,
+            should_stop=should_stop,
         )
         seconds += start.epoch_seconds
         _check_finite(totals, learning_rate, rows)
@@ -181,18 +198,20 @@ def run_epoch(
     key: jax.Array,
     progress: EpochProgress,
     *,
-    start: Position | None = None,
+    totals: EpochTotals | None = None,
+    first_row: int = 0,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[TrainState, EpochTotals, int, float]:
-    """The steps of one epoch, from ``start`` on -> state, totals, rows done, seconds.
+    """The steps of one epoch, from ``first_row`` on -> state, totals, rows done, seconds.
 
-    Ends early where ``should_stop`` says so, and once a loss was not finite.
+    ``totals`` are those before ``first_row``, None for empty ones. Ends early where ``should_stop`` says so,
+    and once a loss was not finite.
     """
     started = time.monotonic()
-    row = start.row if start else 0
-    pending = [start.totals() if start else empty_totals()]
+    row = first_row
+    pending = [empty_totals() if totals is None else totals]
     while row < len(order) and not should_stop():
-        state, totals = loop_step(state, pending[-1], data, order, jnp.asarray(row, jnp.int32), key)
+        state, totals = loop_step(state, pending[-1], data, order, np.int32(row), key)
         row += 1
         pending.append(totals)
         if len(pending) > _AHEAD:

@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from fer_jax.augment import augment
 from fer_jax.labels import NUM_CLASSES, SIDE
 from fer_jax.mixing import cutmix, mixup
 from fer_jax.preprocess import Normalization, normalize
+from fer_jax.sharding import replicated, shared_out
 from fer_jax.state import TrainState
 
 
@@ -191,8 +193,12 @@ def epoch_order(
     return order[: steps * batch_size].reshape(steps, batch_size).astype(jnp.int32)
 
 
-def make_loop_step(train_step: Callable) -> Callable:
+def make_loop_step(train_step: Callable, mesh: Mesh | None = None) -> Callable:
     """Compiles ``train_step`` with the gathering of its batch and the adding up of its metrics.
+
+    Args:
+      train_step: from ``make_train_step``.
+      mesh: the devices that share each batch; None for the one that the arguments lie on.
 
     Returns:
       ``(state, totals, data, order, row, key, *, side=48) -> (state, totals)``; ``data`` is the whole
@@ -203,6 +209,9 @@ def make_loop_step(train_step: Callable) -> Callable:
 
     def loop_step(state, totals, data, order, row, key, *, side=SIDE):
         rows = order[row]
+        if mesh is not None:
+            # Each device takes its share of the faces from its own copy of the training set.
+            rows = jax.lax.with_sharding_constraint(rows, shared_out(mesh))
         batch = Batch(data.images[rows], data.labels[rows])
         step = state.step
         state, metrics = train_step(state, batch, key, side=side)
@@ -220,4 +229,5 @@ def make_loop_step(train_step: Callable) -> Callable:
             after = jax.tree.map(lambda a, b: jnp.where(metrics["skipped"] > 0, a, b), left_out, after)
         return state, after
 
-    return jax.jit(loop_step, donate_argnums=0, static_argnames="side")
+    placed = {} if mesh is None else {"out_shardings": replicated(mesh)}
+    return jax.jit(loop_step, donate_argnums=0, static_argnames="side", **placed)

@@ -14,6 +14,7 @@ import accuracy
 import int8
 import latency
 import run as benchmarks
+import scaling
 from fer_jax import run_train, workdir
 from fer_jax.data import load_dataset
 from fer_jax.data.faces import Faces
@@ -107,3 +108,13 @@ def test_int8_row(monkeypatch):
     whole = int8.chances_of(b"float", None)
     line = int8.row("mine", lambda model: model, [b"train", b"drawn"], faces, whole)
     assert line == "| mine | 50.00% to 50.00% | 50.00% | 0.30 | 0 | 0.25 |"
+
+
+def test_efficiency_of_many_devices():
+    """No loss on one; on two 2 s of computing and 1 s of the rest; on a million hardly anything is left."""
+    link = scaling.Link("slow", bytes_per_second=100.0, seconds=0.5)
+    amounts = {"flops": scaling.FLOPS, "gradient_bytes": 50, "reductions": 1, "link": link}
+    assert scaling.efficiency(1, 4, **amounts) == 1
+    # Two devices: 2 s of computing each, 0.5 s of sending 2 x 50 / 2 bytes, 0.5 s of waiting.
+    assert scaling.efficiency(2, 4, **amounts) == pytest.approx(2 / 3)
+    assert scaling.efficiency(10**6, 4, **amounts) < 1e-5

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fer_jax import checkpoint, evaluate, plots, run_train
+from fer_jax import checkpoint, evaluate, plots, run_train, training_pieces
 from fer_jax.calibration import empty_bins
 from fer_jax.checkpoint import Record
 from fer_jax.errors import UserError
@@ -186,7 +186,7 @@ def test_loss_that_is_not_finite(tmp_path, monkeypatch, no_plots):
     def explode(**_):
         return lambda step: jnp.where(step < 4, jnp.float32(1e-3), jnp.float32(1e38))
 
-    monkeypatch.setattr(run_train, "learning_rate_schedule", explode)
+    monkeypatch.setattr(training_pieces, "learning_rate_schedule", explode)
     with pytest.raises(UserError, match=r"^[^\n]*not finite[^\n]*$") as caught:
         run_train.train(tiny(), tmp_path)
     for part in ("at step ", "learning rate 1e+38", "last good checkpoint: epoch 1 (step 4)"):
@@ -200,7 +200,7 @@ def test_loss_that_is_not_finite(tmp_path, monkeypatch, no_plots):
 def test_steps_that_are_skipped_are_told(tmp_path, monkeypatch, no_plots, nonfinite):
     """The weight of one class makes the loss overflow; some batches of five have none of its faces."""
     monkeypatch.setattr(
-        run_train, "class_weights", lambda _: np.array([3.4e38, 1, 1, 1, 1, 1, 1], np.float32)
+        training_pieces, "class_weights", lambda _: np.array([3.4e38, 1, 1, 1, 1, 1, 1], np.float32)
     )
     config = tiny(nonfinite=nonfinite, balance="weights", epochs=2, batch_size=5)
     if nonfinite == "stop":

@@ -178,13 +178,13 @@ def test_a_place_within_an_epoch_is_no_candidate_for_the_best(tmp_path, capsys):
 
 
 def test_runs_of_older_versions_have_no_digests(tmp_path, monkeypatch):
-    real = stored.ocp.training.Checkpointer.save_checkpointables_async
+    real = stored.ocp.save_checkpointables_async
 
-    def without(self, step, trees, *, custom_metadata, **options):
+    def without(path, trees, *, custom_metadata, **options):
         old = {k: custom_metadata[k] for k in ("config", "rows", "labels", "data")}
-        return real(self, step, trees, custom_metadata=old, **options)
+        return real(path, trees, custom_metadata=old, **options)
 
-    monkeypatch.setattr(stored.ocp.training.Checkpointer, "save_checkpointables_async", without)
+    monkeypatch.setattr(stored.ocp, "save_checkpointables_async", without)
     save_epochs(tmp_path, [0.5])
     state, record = checkpoint.restore_latest(tmp_path, make_state(seed=9))
     assert_trees_equal(state, make_state(seed=1))

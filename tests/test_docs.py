@@ -25,6 +25,7 @@ PAGES = (
     "docs/explain.md",
     "docs/export.md",
     "docs/accuracy.md",
+    "docs/scaling.md",
     "docs/serve.md",
 )
 TINY = {
@@ -39,6 +40,7 @@ TINY = {
     "synthetic.num_test": "14",
 }
 ELSEWHERE = {
+    "--config.distributed": "tests/test_distributed.py",
     "--mode=serve": "tests/test_serve.py",
     "pack_weights": "tests/test_shipped.py",
     "benchmarks/run.py": "tests/test_benchmarks.py",

@@ -8,6 +8,8 @@ import gzip
 import io
 import lzma
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -215,3 +217,15 @@ def test_bombs_are_told(tmp_path):
     assert path.stat().st_size < 1_000_000
     with pytest.raises(UserError, match=r"bomb.png: cannot be read as a picture"):
         open_picture(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="needs a Unix to tell the memory of a process")
+def test_memory():
+    """All of the above again in a process of its own, which never holds 2 GB."""
+    command = [sys.executable, "-m", "pytest", "-n", "0", __file__, "-k", "not test_memory"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    # Kibibytes, on macOS bytes.
+    assert usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1) < 2 * 1024**2

@@ -6,10 +6,11 @@ import jax
 import numpy as np
 
 from configs import mlp
-from fer_jax import checkpoint, run_train
+from fer_jax import checkpoint
 from fer_jax.models import create_model
 from fer_jax.optimizer import create_optimizer
 from fer_jax.state import create_state
+from fer_jax.training_pieces import make_schedule
 
 TINY = {
     "synthetic.num_train": 70,
@@ -40,7 +41,7 @@ def rows_without_clock(where):
 def latest_state(where, config):
     """The state in the latest checkpoint of a run of the config's MLP."""
     num_train = config.synthetic.num_train
-    optimizer = create_optimizer(run_train.make_schedule(config, num_train), weight_decay=config.weight_decay)
+    optimizer = create_optimizer(make_schedule(config, num_train), weight_decay=config.weight_decay)
     model = create_model(config.model, config.mlp.to_dict())
     fresh = create_state(jax.random.key(1), model=model, optimizer=optimizer, ema=True)
     return checkpoint.restore_latest(where, fresh)[0]
