@@ -72,11 +72,9 @@ def get_config() -> ConfigDict:
 
     # Several processes that train one network together (docs/scaling.md); no part of a run.
     config.distributed = False  # this process is one of several
-    config.coordinator_address = (
-        ""  # HOST:PORT of process 0; '' to find it, as the two below, from the scheduler
-    )
-    config.num_processes = 0  # 0 to find it
-    config.process_id = -1  # from 0; -1 to find it
+    config.coordinator_address = ""  # HOST:PORT of process 0; '' where a scheduler tells all three
+    config.num_processes = 0  # of them all
+    config.process_id = -1  # of this one, from 0
 
     # Evaluation.
     config.views = "one"  # 'one', 'flip' (a face and its mirror image) or 'ten_crop'
