@@ -109,7 +109,7 @@ def wait_for_epochs(where, count, processes):
 def assert_same_results(where, other):
     """Loss curves and the last confusion matrix, to what sums in another order differ by.
 
-    That may be a face on the border between two expressions.
+    That may be some faces on the border between two expressions: the network has hardly begun to learn.
     """
     rows, others = read_rows(where / "run"), read_rows(other / "run")
     assert len(rows) == len(others) == FIELDS["epochs"]
@@ -118,11 +118,11 @@ def assert_same_results(where, other):
         for name in ("train_loss", "val_loss"):
             assert row[name] == pytest.approx(expected[name], rel=2e-4), name
         for name, faces in (("train_accuracy", 416), ("val_accuracy", 71)):
-            assert row[name] == pytest.approx(expected[name], abs=1.5 / faces), name
+            assert row[name] * faces == pytest.approx(expected[name] * faces, abs=4.5), name
     files = [json.loads((path / "run/eval/metrics.json").read_text()) for path in (where, other)]
     matrix, expected = (np.array(file["confusion_matrix"]) for file in files)
     assert matrix.sum() == expected.sum() == FIELDS["synthetic.num_validation"]
-    assert np.abs(matrix - expected).sum() <= 2
+    assert np.abs(matrix - expected).sum() <= 6
     assert files[0]["loss"] == pytest.approx(files[1]["loss"], rel=2e-4)
 
 
