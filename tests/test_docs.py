@@ -41,6 +41,7 @@ TINY = {
 }
 ELSEWHERE = {
     "--config.distributed": "tests/test_distributed.py",
+    "benchmarks/scaling.py --processes": "tests/test_benchmarks.py",
     "--mode=serve": "tests/test_serve.py",
     "pack_weights": "tests/test_shipped.py",
     "benchmarks/run.py": "tests/test_benchmarks.py",
