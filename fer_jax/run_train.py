@@ -124,7 +124,7 @@ def _train(config: ConfigDict, where: Path, splits: Splits, record: Record) -> l
 
     Raises signals.Stopped when a signal asked for the end; what was done by then is saved.
     """
-    batch_size = batch_size_of(config, splits)
+    batch_size = batch_size_of(config, len(splits.train))
     mesh = make_mesh(batch_size)
     teacher = distributed.in_all(lambda: by_path_or_name(config.teacher)) if config.teacher else None
     pieces = make_pieces(config, splits, mesh, teacher=teacher)

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
 from fer_jax.progress import EpochProgress
-from fer_jax.sharding import make_any_raised, make_mesh, replicate
+from fer_jax.sharding import make_any_raised, replicate
 from fer_jax.state import TrainState
 from fer_jax.train_step import Batch, EpochTotals, empty_totals, epoch_order
 
@@ -85,9 +85,9 @@ def fit(
     sampling_weights: np.ndarray | None,
     learning_rate: Callable[[jax.Array], jax.Array],
     patience: int,
+    mesh: Mesh,
     on_epoch: Callable[[TrainState, list[dict[str, Any]]], None],
     sides: Sequence[int] = (SIDE,),
-    mesh: Mesh | None = None,
     position: Position | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     count_skipped: bool = False,
@@ -106,7 +106,7 @@ def fit(
       learning_rate: the schedule, for the message when the loss is not finite.
       on_epoch: called after each epoch with the state and all rows; saves them.
       sides: see ``side_of_epoch``.
-      mesh: the devices that train; None for ``make_mesh(batch_size)``.
+      mesh: the devices that train.
       position: in the epoch after the last of ``rows``, where a stopped run goes on; None at its start.
       should_stop: looked at before each step; once it is True, training ends there (of several processes
         a few steps later, after the same one in all).
@@ -119,7 +119,6 @@ def fit(
       UserError: a loss or gradient was not finite; names step, learning rate and the last good epoch.
     """
     rows = list(rows)
-    mesh = mesh or make_mesh(batch_size)
     labels, should_stop = data.labels, make_any_raised(mesh, should_stop, delay=_AHEAD)
     state, data, device_key = (replicate(mesh, tree) for tree in (state, data, key))
     before = position.seconds if position else rows[-1]["seconds"] if rows else 0.0

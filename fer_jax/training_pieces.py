@@ -68,20 +68,24 @@ def make_pieces(
         schedule=schedule,
         loop_step=make_loop_step(train_step, mesh),
         validate=_make_validate(
-            forward, normalization, splits.validation, mesh, batch_size=batch_size_of(config, splits)
+            forward,
+            normalization,
+            splits.validation,
+            mesh,
+            batch_size=batch_size_of(config, len(splits.train)),
         ),
         key=run_key,
     )
 
 
-def batch_size_of(config: ConfigDict, splits: Splits) -> int:
+def batch_size_of(config: ConfigDict, num_train: int) -> int:
     """No more faces than there are."""
-    return min(config.batch_size, len(splits.train))
+    return min(config.batch_size, num_train)
 
 
 def make_schedule(config: ConfigDict, num_train: int) -> Callable[[jax.Array], jax.Array]:
     """The learning rate over the whole run: step -> rate."""
-    steps_per_epoch = num_train // min(config.batch_size, num_train)
+    steps_per_epoch = num_train // batch_size_of(config, num_train)
     return learning_rate_schedule(
         peak=config.learning_rate,
         warmup_steps=round(config.warmup_epochs * steps_per_epoch),
