@@ -1,9 +1,9 @@
 """Trains one recipe with one ingredient changed at a time, all for the same number of epochs, and compares.
 
-python benchmarks/ablations.py --csv=fer2013.csv [--only=plain,no-erasing] [--epochs=12] [--output=DIR]
+python benchmarks/ablations.py --csv=fer2013.csv [--only=plain,erasing] [--epochs=12] [--output=DIR]
 
 Each row is a run of main.py in DIR/NAME: stopped, the same command goes on. Prints, for each, the flags that
-make it, and the table of benchmarks/accuracy.py.
+make it, and the table of benchmarks/accuracy.py; draws in DIR/ablations.png what each row gains on the first.
 """
 
 import argparse
@@ -11,21 +11,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
 import accuracy
+from fer_jax import plots
 from fer_jax.data.load import load_splits
 from fer_jax.data.split import rows_shared
 from fer_jax.errors import UserError
 
 ROOT = Path(__file__).parents[1]
-BASE = (
-    "--config=configs/cnn.py",
-    "--config.augment=True",
-    "--config.patience=0",
-    "--config.optimizer=muon",
-    "--config.learning_rate=0.03",
-    "--config.momentum=0.95",
-    "--config.train_sides=(32,32,48,48)",
-)
+BASE = ("--config=configs/cnn.py", "--config.augment=True", "--config.patience=0")
 ROWS = {
     "plain": (),
     "no-augmentation": ("--config.augment=False",),
@@ -64,11 +59,9 @@ def main() -> None:
         parser.error(f"unknown row {unknown.pop()!r}; choose from {','.join(ROWS)}")
     for name in names:
         train(name, options.epochs, options.csv, options.output / name)
-    splits = load_splits(options.csv, validation_fraction=0.1, seed=0)
-    apart = ~rows_shared(splits.validation.images, splits.train.images)
     for name in names:
         print(f"{name}: {' '.join(flags(name, options.epochs))}")
-    print(accuracy.compare([str(options.output / name) for name in names], splits.validation, apart))
+    compare([options.output / name for name in names], options.csv, options.output / "ablations.png")
 
 
 def train(name: str, epochs: int, csv: str, where: Path) -> None:
@@ -78,6 +71,44 @@ def train(name: str, epochs: int, csv: str, where: Path) -> None:
     done = subprocess.run([sys.executable, "main.py", *flags(name, epochs), *given], cwd=ROOT)
     if done.returncode:
         raise UserError(f"{name}: ended with status {done.returncode}")
+
+
+def compare(runs: list[Path], csv: str, picture: Path) -> None:
+    """Prints the table of the trained ``runs``, and draws what each gains on the first."""
+    splits = load_splits(csv, validation_fraction=0.1, seed=0)
+    apart = ~rows_shared(splits.validation.images, splits.train.images)
+    scores = accuracy.score_all([str(run) for run in runs], splits.validation, apart, views=("one", "flip"))
+    scores = [score._replace(name=Path(score.name).name) for score in scores]
+    print(accuracy.table(scores))
+    if len(runs) > 1:
+        save_picture(picture, [score for score in scores if score.views == "flip"])
+        print(f"written: {picture}")
+
+
+def gain(first: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+    """How much more often ``other`` is right, and half of the 95 % interval: points.
+
+    ``first``, ``other``: bool (N,), which examples each got right. The interval is the normal one of a mean
+    of paired differences.
+    """
+    differences = other.astype(float) - first
+    return 100 * differences.mean(), 100 * 1.96 * differences.std() / len(differences) ** 0.5
+
+
+def save_picture(path: Path, scores: list[accuracy.Score]) -> None:
+    """The gain of each over the first, best above."""
+    rows = [(other.name, *gain(scores[0].right, other.right)) for other in scores[1:]]
+    names, gains, halves = zip(*sorted(rows, key=lambda row: row[1]), strict=True)
+    figure, axis = plots.subplots(figsize=(7, 1.2 + 0.3 * len(names)))
+    axis.axvline(0, color="#666666", linewidth=1)
+    axis.errorbar(gains, range(len(names)), xerr=halves, fmt="o", color="#0072B2", capsize=3)
+    axis.set_yticks(range(len(names)), names)
+    axis.set_xlabel(
+        f"accuracy against {scores[0].name}'s {scores[0].right.mean():.1%}, points, "
+        "with 95 % interval of these faces"
+    )
+    axis.grid(axis="x", alpha=0.3)
+    plots.save_figure(figure, path)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ with the same views.
 import argparse
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.metrics import confusion_matrix, f1_score
@@ -34,25 +35,44 @@ HEADER = (
 )
 
 
-def compare(names: list[str], faces: Faces, apart: np.ndarray, views: tuple[str, ...] = VIEWS) -> str:
-    """A Markdown table.
+class Score(NamedTuple):
+    """One network by one kind of views; ``right`` is bool (N,), the faces that it told right."""
+
+    name: str
+    views: str
+    right: np.ndarray
+    figures: str
+
+
+def score_all(
+    names: list[str], faces: Faces, apart: np.ndarray, views: tuple[str, ...] = VIEWS
+) -> list[Score]:
+    """Each network by each kind of views.
 
     Args:
-      names: runs' folders, or weights that come with fer_jax; the first is what the others are compared with.
+      names: runs' folders, or weights that come with fer_jax.
       faces: labelled.
       apart: bool (N,), the faces that do not occur in training.
       views: ``one`` first.
     """
-    lines, right = [HEADER], {}
+    scores = []
     for name in names:
         weights, record = by_path_or_name(name)
         for kind in views:
             chances = probabilities(weights, record.config, faces.images, views=kind)
-            hits = right[name, kind] = chances.argmax(1) == faces.labels
-            alone = "" if kind == views[0] else f"{mcnemar(right[name, views[0]], hits):.2g}"
-            first = "" if name == names[0] else f"{mcnemar(right[names[0], kind], hits):.2g}"
-            figures = row(chances, faces.labels, apart)
-            lines.append(f"| {name} | {kind} | {figures} | {alone} | {first} |")
+            right = chances.argmax(1) == faces.labels
+            scores.append(Score(name, kind, right, row(chances, faces.labels, apart)))
+    return scores
+
+
+def table(scores: list[Score]) -> str:
+    """As Markdown; the p-values are against the same network's first views, and the first network's same."""
+    lines, first = [HEADER], scores[0]
+    right = {(score.name, score.views): score.right for score in scores}
+    for name, kind, hits, figures in scores:
+        alone = "" if kind == first.views else f"{mcnemar(right[name, first.views], hits):.2g}"
+        other = "" if name == first.name else f"{mcnemar(right[first.name, kind], hits):.2g}"
+        lines.append(f"| {name} | {kind} | {figures} | {alone} | {other} |")
     return "\n".join(lines)
 
 
@@ -75,7 +95,7 @@ def main() -> None:
     options = parser.parse_args()
     splits = load_splits(options.csv, validation_fraction=0.1, seed=0)
     apart = ~rows_shared(splits.validation.images, splits.train.images)
-    print(compare(options.names, splits.validation, apart))
+    print(table(score_all(options.names, splits.validation, apart)))
 
 
 if __name__ == "__main__":

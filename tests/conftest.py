@@ -3,6 +3,8 @@
 import jax
 import pytest
 
+from fer_jax import plots
+
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_num_cpu_devices", 2)
@@ -12,3 +14,12 @@ jax.config.update("jax_num_cpu_devices", 2)
 def _private_cache(tmp_path_factory, monkeypatch):
     """No test reads or writes the user's cache of parsed files."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="module")
+def no_plots():
+    """Training draws no pictures, which take longer than the rest of a tiny run."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("save_curves", "save_confusion_matrix", "save_reliability"):
+            patch.setattr(plots, name, lambda *_, **__: None)
+        yield

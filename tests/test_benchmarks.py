@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from scipy import stats
 
 import ablations
 import accuracy
@@ -67,12 +69,24 @@ def test_flags_of_an_ablation():
     assert ablations.flags("plain", 3) != given
 
 
+def test_gain_is_of_pairs(tmp_path):
+    """Of 8 examples, 3 are told by the second alone and 1 by the first alone: a quarter more."""
+    first, other = np.array([1, 1, 0, 0, 0, 1, 0, 0], bool), np.array([1, 0, 1, 1, 1, 1, 0, 0], bool)
+    mean, half = ablations.gain(first, other)
+    low, high = stats.norm(loc=25, scale=100 * np.std([0, -1, 1, 1, 1, 0, 0, 0]) / 8**0.5).interval(0.95)
+    assert (mean - half, mean + half) == pytest.approx((low, high), abs=0.01)
+    scores = [accuracy.Score(name, "flip", right, "") for name, right in (("a", first), ("b/c", other))]
+    ablations.save_picture(tmp_path / "gains.png", scores)
+    with Image.open(tmp_path / "gains.png") as picture:
+        picture.load()
+
+
 def test_compare(tmp_path):
     """One network against itself: nothing gained, and the accuracy that eval finds."""
     run_train.train(tiny_config(epochs=1), tmp_path / "run")
     faces = load_dataset(workdir.plain(tiny_config())).validation
     name = str(tmp_path / "run")
-    table = accuracy.compare([name, name], faces, np.ones(len(faces), bool), views=("one",))
+    table = accuracy.table(accuracy.score_all([name, name], faces, np.ones(len(faces), bool), views=("one",)))
     found = json.loads((tmp_path / "run" / "eval" / "metrics.json").read_text())
     cells = [cell.strip() for cell in table.splitlines()[-1].split("|")]
     assert cells[3].startswith(f"{found['accuracy']:.2%} ")

@@ -95,13 +95,7 @@ def test_other_labels_are_refused(tmp_path):
         checkpoint.load_best(tmp_path)
 
 
-# Training in this process, without the pictures, which take longer than the rest.
-
-
-@pytest.fixture
-def no_plots(monkeypatch):
-    for name in ("save_curves", "save_confusion_matrix"):
-        monkeypatch.setattr(plots, name, lambda *_, **__: None)
+# Training in this process, without pictures.
 
 
 def tiny(**changes):

@@ -14,16 +14,10 @@ from fer_jax.data.synthetic import draw_faces
 from fer_jax.errors import UserError
 from tiny_run import assert_same_run, read_rows, tiny_config
 
+pytestmark = pytest.mark.usefixtures("no_plots")
+
 # Checkpoints of a size that a small disk has no room for four of.
 CONFIG = tiny_config(**{"epochs": 3, "mlp.hidden": (256,)})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_plots():
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("save_curves", "save_confusion_matrix", "save_reliability"):
-            patch.setattr(plots, name, lambda *_, **__: None)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -6,20 +6,14 @@ import signal
 
 import pytest
 
-from fer_jax import checkpoint, plots, run_train, signals
+from fer_jax import checkpoint, run_train, signals
 from fer_jax.errors import UserError
 from fer_jax.lock import locked
 from tiny_run import assert_same_run, read_rows, tiny_config
 
+pytestmark = pytest.mark.usefixtures("no_plots")
+
 CONFIG = tiny_config(balance="sampling", epochs=3)  # of four steps each
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_plots():
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("save_curves", "save_confusion_matrix", "save_reliability"):
-            patch.setattr(plots, name, lambda *_, **__: None)
-        yield
 
 
 @pytest.fixture(scope="module")
