@@ -77,7 +77,7 @@ def compare(runs: list[Path], csv: str, picture: Path) -> None:
     """Prints the table of the trained ``runs``, and draws what each gains on the first."""
     splits = load_splits(csv, validation_fraction=0.1, seed=0)
     apart = ~rows_shared(splits.validation.images, splits.train.images)
-    scores = accuracy.score_all([str(run) for run in runs], splits.validation, apart, views=("one", "flip"))
+    scores = accuracy.score_all([str(run) for run in runs], splits.validation, apart)
     scores = [score._replace(name=Path(score.name).name) for score in scores]
     print(accuracy.table(scores))
     if len(runs) > 1:

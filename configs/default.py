@@ -59,9 +59,10 @@ def get_config() -> ConfigDict:
     config.label_smoothing = 0.1
     config.mixup_alpha = 0.0  # blends pairs of faces by shares from Beta(alpha, alpha); 0 for none
     config.cutmix_alpha = 0.0  # pastes a part of another face, its area from Beta(alpha, alpha); 0 for none
-    config.teacher = (
-        ""  # learn from this network's probabilities too: a workdir, or weights that come with us
-    )
+    # Start from this network's weights instead of random ones: a workdir, or weights that come with us.
+    config.initial_weights = ""
+    # Learn from this network's probabilities too, named likewise; 'A,B': from the mean of several.
+    config.teacher = ""
     config.teacher_share = 0.7  # of the targets is the teacher's, the rest the labels'
     config.nonfinite = "stop"  # or 'skip': what a step does whose loss or gradient is not finite
     config.ema_decay = 0.998  # of the averaged weights that are evaluated and saved; 0 for none

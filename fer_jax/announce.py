@@ -34,9 +34,9 @@ def network(name: str, params: Any, *, devices: int) -> None:
         print(f"{devices} of {jax.device_count()} devices are used: batch_size is no multiple of more")
 
 
-def teacher(name: str, record: Record) -> None:
-    """Which network teaches, and how good it is."""
-    print(f"teacher: {name}, {record.rows[-1]['val_accuracy']:.1%} on its validation faces")
+def other_network(part: str, name: str, record: Record) -> None:
+    """Which trained network takes ``part`` in this training, and how good it is."""
+    print(f"{part}: {name}, {record.rows[-1]['val_accuracy']:.1%} on its validation faces")
 
 
 def resumed(

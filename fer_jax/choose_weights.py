@@ -1,11 +1,13 @@
 """Which weights a command uses: those of a run, else those that come with the package."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fer_jax import checkpoint, shipped
 from fer_jax.checkpoint import Record, Weights
 from fer_jax.errors import UserError
+from fer_jax.run_config import differing_sizes
 
 
 def choose_weights(where: Path, shipped_name: str | None) -> tuple[Weights, Record, dict[str, Any], str]:
@@ -48,3 +50,37 @@ def by_path_or_name(workdir_or_name: str | Path) -> tuple[Weights, Record]:
         known = ", ".join(shipped.names()) or "none"
         raise UserError(f"{where}: no such run, and no weights of this name come with fer_jax ({known})")
     return checkpoint.load_best(where)[:2]
+
+
+class NamedNetworks(NamedTuple):
+    """The trained networks of a config: ``teachers`` by their names, and what training starts from."""
+
+    teachers: dict[str, tuple[Weights, Record]]
+    initial: tuple[Weights, Record] | None
+
+
+def named_networks(config: Mapping[str, Any]) -> NamedNetworks:
+    """Those of ``config["teacher"]``, with commas between, and of ``config["initial_weights"]``.
+
+    Raises:
+      UserError: one is not there, or the one to start from is not of the config's sizes.
+    """
+    teachers = {name: by_path_or_name(name) for name in config["teacher"].split(",") if name}
+    return NamedNetworks(teachers, _initial(config["initial_weights"], config))
+
+
+def _initial(name: str, config: Mapping[str, Any]) -> tuple[Weights, Record] | None:
+    if not name:
+        return None
+    weights, record = by_path_or_name(name)
+    if differing := differing_sizes(record.config, config):
+        changes = " ".join(_flag(field, value) for field, value in differing.items())
+        raise UserError(f"config.initial_weights: {name} is a network of other sizes; add {changes}")
+    return weights, record
+
+
+def _flag(field: str, value: str | list[int]) -> str:
+    """As a shell takes it."""
+    if isinstance(value, str):
+        return f"--config.{field}={value}"
+    return f'"--config.{field}={tuple(value)}"'.replace(", ", ",")

@@ -56,7 +56,8 @@ def pack(workdir: Path, name: str, folder: Path | None = None) -> dict[str, Any]
         "synthetic_probabilities": np.round(chances, 5).tolist(),
     }
     # A path of the machine that trained is of no use elsewhere.
-    names = {field: Path(record.config[field]).name for field in ("dataset", "teacher")}
+    named = {field: record.config.get(field, "") for field in ("dataset", "teacher", "initial_weights")}
+    names = {field: ",".join(Path(part).name for part in paths.split(",")) for field, paths in named.items()}
     config = {**record.config, **names}
     shipped.save(name, weights, Record(config, [row], record.labels, record.data), figures, folder)
     return figures

@@ -33,6 +33,7 @@ _CHOICES = {
     "split": SPLITS,
     "nonfinite": NONFINITE,
 }
+_SIZES = ("cnn.widths", "cnn.blocks", "mlp.hidden")
 _AT_LEAST_ONE = ("batch_size", "epochs", "seeds", "synthetic.num_train", "synthetic.num_validation")
 # Fractions that may be 0 but not 1; ranges, rates and counts that may not be negative.
 _BELOW_ONE = (
@@ -81,7 +82,7 @@ def check_values(config: Mapping[str, Any]) -> None:
         _require(0 <= flat[name] <= 1, name, flat[name], "0 to 1")
     one_way = not (flat["mixup_alpha"] and flat["cutmix_alpha"])
     _require(one_way, "cutmix_alpha", flat["cutmix_alpha"], "0 where mixup_alpha is above 0")
-    for name in ("cnn.widths", "cnn.blocks", "mlp.hidden"):
+    for name in _SIZES:
         sizes = bool(flat[name]) and all(isinstance(n, int) and n >= 1 for n in flat[name])
         _require(sizes, name, flat[name], "whole numbers of 1 or more")
     _check_sides(flat)
@@ -139,6 +140,13 @@ def check_same_run(saved: Mapping[str, Any], given: Mapping[str, Any], workdir: 
             f"{workdir}: holds a run with another config ({changes}); "
             f"add --workdir={workdir}-2 for a new run, or give the run's own values"
         )
+
+
+def differing_sizes(saved: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The saved values of the fields that shape the network, where ``given`` has others; both are plain."""
+    old, new = flatten(saved), flatten(given)
+    names = ["model"] + [name for name in _SIZES if name.startswith(f"{saved['model']}.")]
+    return {name: old[name] for name in names if old[name] != new[name]}
 
 
 def merge_for_evaluation(

@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fer_jax import announce, checkpoint, distributed, integrity, run_evaluate, signals, workdir
-from fer_jax.choose_weights import by_path_or_name
+from fer_jax.choose_weights import NamedNetworks, named_networks
 from fer_jax.data import load_dataset
 from fer_jax.data.faces import Splits
 from fer_jax.data.files import os_reason
@@ -79,16 +79,18 @@ def _train_locked(config: ConfigDict, where: Path, lock: contextlib.ExitStack) -
             f"{where}: holds a run on other data than {config.dataset} gives now; add --workdir=DIR"
         )
     announce.data(config.dataset, splits, time.monotonic() - started)
+    rows = record.rows if record else []
+    finished = is_finished(rows, epochs=config.epochs, patience=config.patience, sides=config.train_sides)
+    networks = None if finished else distributed.in_all(lambda: named_networks(plain_config))
     if not begun:
         on_first(lambda: _lock(lock, where))
-    rows = record.rows if record else []
-    if is_finished(rows, epochs=config.epochs, patience=config.patience, sides=config.train_sides):
+    if networks is None:
         print(f"{where}: this run is finished; a longer one: --config.epochs=N, another one: --workdir=DIR")
         # A kill between the last checkpoint and these files would else leave them short for good.
         on_first(lambda: write_rows(where, rows))
     else:
         on_first(lambda: _write_config(where, plain_config, data, resumed=record is not None))
-        rows = _train(config, where, splits, Record(plain_config, [], list(LABELS), data))
+        rows = _train(config, where, splits, Record(plain_config, [], list(LABELS), data), networks)
     announce.table(rows, where)
     on_first(lambda: _score_best(config, where, splits))
 
@@ -119,21 +121,27 @@ def _score_best(config: ConfigDict, where: Path, splits: Splits) -> None:
     run_evaluate.score_and_report(weights, scored, splits, where, epoch=row["epoch"])
 
 
-def _train(config: ConfigDict, where: Path, splits: Splits, record: Record) -> list[dict[str, Any]]:
+def _train(
+    config: ConfigDict, where: Path, splits: Splits, record: Record, networks: NamedNetworks
+) -> list[dict[str, Any]]:
     """Trains, saves each epoch -> all rows.
 
     Raises signals.Stopped when a signal asked for the end; what was done by then is saved.
     """
     batch_size = batch_size_of(config, len(splits.train))
     mesh = make_mesh(batch_size)
-    teacher = distributed.in_all(lambda: by_path_or_name(config.teacher)) if config.teacher else None
-    pieces = make_pieces(config, splits, mesh, teacher=teacher)
+    teachers, initial = networks
+    pieces = make_pieces(
+        config, splits, mesh, teachers=list(teachers.values()), initial=initial and initial[0].variables
+    )
     announce.network(config.model, pieces.state.params, devices=mesh.size)
     if config.augment:
         augmentation = config.augmentation.to_dict()
         on_first(lambda: save_augmented_faces(where / "augmented.png", splits.train.images, augmentation))
-    if teacher:
-        announce.teacher(config.teacher, teacher[1])
+    if initial:
+        announce.other_network("starts from", config.initial_weights, initial[1])
+    for name, (_, of_teacher) in teachers.items():
+        announce.other_network("teacher", name, of_teacher)
     state, rows, position = pieces.state, [], None
     if restored := _restore(where, state):
         state, before = restored

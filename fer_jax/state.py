@@ -35,10 +35,23 @@ class TrainState:
 
 
 def create_state(
-    key: jax.Array, *, model: nn.Module, optimizer: optax.GradientTransformation, ema: bool
+    key: jax.Array,
+    *,
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    ema: bool,
+    initial: dict[str, Any] | None = None,
 ) -> TrainState:
-    """A fresh state at step 0; the averages, if wanted, start at the initial weights."""
-    variables = init_variables(model, key)
+    """A fresh state at step 0; the averages, if wanted, start at the initial weights.
+
+    Args:
+      key: of the random weights.
+      model: the network.
+      optimizer: what updates it.
+      ema: whether averages are kept.
+      initial: ``params`` and ``batch_stats`` to start from instead of random ones; copied.
+    """
+    variables = jax.tree.map(jnp.array, initial) if initial else init_variables(model, key)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=variables["params"],

@@ -1,6 +1,6 @@
 """What a run trains with, made from its config and its data; nothing is printed or written here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -32,9 +32,22 @@ class Pieces(NamedTuple):
 
 
 def make_pieces(
-    config: ConfigDict, splits: Splits, mesh: Mesh, *, teacher: tuple[Weights, Record] | None
+    config: ConfigDict,
+    splits: Splits,
+    mesh: Mesh,
+    *,
+    teachers: Sequence[tuple[Weights, Record]] = (),
+    initial: dict[str, Any] | None = None,
 ) -> Pieces:
-    """All of them; ``teacher`` is the network of ``config.teacher``, if one is named."""
+    """All of them.
+
+    Args:
+      config: of the run.
+      splits: its data.
+      mesh: the devices that train.
+      teachers: the networks that ``config.teacher`` names.
+      initial: ``params`` and ``batch_stats`` to start from; random ones if None.
+    """
     model = create_model(config.model, config[config.model].to_dict())
     normalization = fit_normalization(splits.train.images, kind=config.normalize)
     schedule = make_schedule(config, len(splits.train))
@@ -57,13 +70,15 @@ def make_pieces(
         mixup_alpha=config.mixup_alpha,
         cutmix_alpha=config.cutmix_alpha,
         ema_decay=config.ema_decay,
-        teacher=_probabilities_of(*teacher) if teacher else None,
+        teacher=mean_probabilities(teachers) if teachers else None,
         teacher_share=config.teacher_share,
         skip_nonfinite=config.nonfinite == "skip",
     )
     forward = evaluate.make_forward(model=model, normalize_kind=config.normalize)
     return Pieces(
-        state=create_state(init_key, model=model, optimizer=optimizer, ema=config.ema_decay > 0),
+        state=create_state(
+            init_key, model=model, optimizer=optimizer, ema=config.ema_decay > 0, initial=initial
+        ),
         normalization=normalization,
         schedule=schedule,
         loop_step=make_loop_step(train_step, mesh),
@@ -115,7 +130,15 @@ def _make_validate(
     return validate
 
 
-def _probabilities_of(weights: Weights, record: Record) -> Callable[[jax.Array], jax.Array]:
-    """Faces float32 (N, 48, 48, 1) -> probabilities (N, 7), of a trained network."""
-    forward: Any = run_evaluate.make_forward(weights, record.config, views="one")
-    return lambda images: jnp.exp(forward(weights.variables, weights.normalization, images))
+def mean_probabilities(networks: Sequence[tuple[Weights, Record]]) -> Callable[[jax.Array], jax.Array]:
+    """Faces float32 (N, 48, 48, 1) -> probabilities (N, 7), the mean of trained networks."""
+    forwards: list[Any] = [run_evaluate.make_forward(w, record.config, views="one") for w, record in networks]
+
+    def probabilities(images: jax.Array) -> jax.Array:
+        logs = (
+            forward(weights.variables, weights.normalization, images)
+            for forward, (weights, _) in zip(forwards, networks, strict=True)
+        )
+        return sum(jnp.exp(log) for log in logs) / len(forwards)
+
+    return probabilities

@@ -106,16 +106,3 @@ def test_one_and_several_do_not_mix(trained, tmp_path):
     with pytest.raises(UserError, match="holds a run of one seed"):
         run_seeds.train_seeds(tiny_config(seeds=2), tmp_path)
     assert not run_seeds.folders(tmp_path)
-
-
-def test_a_network_learns_from_a_teacher(trained, dataset, tmp_path, capsys):
-    """Of its probabilities alone: the loss is never below their entropy."""
-    options = {"dataset": dataset, "epochs": 1, "teacher": str(trained / "seed-3"), "label_smoothing": 0.0}
-    run_train.train(tiny_config(teacher_share=1.0, **options), tmp_path)
-    assert f"teacher: {trained}/seed-3, " in capsys.readouterr().out
-    weights, config, _ = run_evaluate.load_weights(trained / "seed-3", workdir.plain(tiny_config()), [])
-    chances = run_evaluate.probabilities(weights, config, FACES.train.images, views="one")
-    entropy = -(chances * np.log(chances)).sum(1).mean()
-    assert read_rows(tmp_path)[0]["train_loss"] > entropy - 0.1
-    with pytest.raises(UserError, match="nowhere: no such run"):
-        run_train.train(tiny_config(**options | {"teacher": "nowhere"}), tmp_path / "new")

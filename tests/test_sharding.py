@@ -54,7 +54,7 @@ def test_faces_stay_where_they_are():
         }
     )
     splits, mesh = load_dataset(workdir.plain(config)), make_mesh(16)
-    pieces = make_pieces(config, splits, mesh, teacher=None)
+    pieces = make_pieces(config, splits, mesh)
     data, order = Batch(splits.train.images, splits.train.labels), np.zeros((4, 16), np.int32)
     placed = replicate(mesh, (pieces.state, empty_totals(), data, order))
     program = pieces.loop_step.lower(*placed, np.int32(0), replicate(mesh, pieces.key)).compile().as_text()

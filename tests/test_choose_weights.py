@@ -1,0 +1,68 @@
+"""Training that builds on trained networks: as teachers, and to start from."""
+
+import numpy as np
+import pytest
+
+from fer_jax import checkpoint, run_evaluate, run_train, workdir
+from fer_jax.choose_weights import named_networks
+from fer_jax.data import load_dataset
+from fer_jax.errors import UserError
+from fer_jax.training_pieces import mean_probabilities
+from tiny_run import assert_trees_equal, read_rows, tiny_config
+
+pytestmark = pytest.mark.usefixtures("no_plots")
+
+IMAGES = load_dataset(workdir.plain(tiny_config())).train.images
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two runs, of different batches."""
+    folders = [tmp_path_factory.mktemp("runs") / name for name in ("a", "b")]
+    for where, batch_size in zip(folders, (16, 32), strict=True):
+        run_train.train(tiny_config(batch_size=batch_size), where)
+    return folders
+
+
+def probabilities(where):
+    weights, config, _ = run_evaluate.load_weights(where, workdir.plain(tiny_config()), [])
+    return run_evaluate.probabilities(weights, config, IMAGES, views="one")
+
+
+def test_learns_from_a_teacher(runs, tmp_path, capsys):
+    """Of its probabilities alone: the loss is never below their entropy."""
+    options = {"epochs": 1, "teacher_share": 1.0, "label_smoothing": 0.0}
+    run_train.train(tiny_config(teacher=str(runs[0]), **options), tmp_path)
+    assert f"teacher: {runs[0]}, " in capsys.readouterr().out
+    chances = probabilities(runs[0])
+    entropy = -(chances * np.log(chances)).sum(1).mean()
+    assert read_rows(tmp_path)[0]["train_loss"] > entropy - 0.1
+    with pytest.raises(UserError, match="nowhere: no such run"):
+        run_train.train(tiny_config(teacher="nowhere", **options), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_several_teachers_teach_their_mean(runs):
+    a, b = (probabilities(run) for run in runs)
+    assert np.abs(a - b).max() > 0.01
+    networks = named_networks(workdir.plain(tiny_config(teacher=f"{runs[0]},{runs[1]}")))
+    taught = mean_probabilities(list(networks.teachers.values()))(IMAGES.astype(np.float32))
+    np.testing.assert_allclose(taught, (a + b) / 2, atol=1e-6)
+
+
+def test_starts_from_a_network(runs, tmp_path, capsys):
+    """At a rate of 0 it stays what it was; without averages, whose rounding would show."""
+    config = tiny_config(initial_weights=str(runs[0]), epochs=1, learning_rate=0.0, ema_decay=0.0, seed=0)
+    run_train.train(config, tmp_path)
+    assert f"starts from: {runs[0]}, " in capsys.readouterr().out
+    weights, before = checkpoint.load_best(tmp_path)[0], checkpoint.load_best(runs[0])[0]
+    assert_trees_equal(weights.variables["params"], before.variables["params"])
+
+
+def test_starts_from_no_network_of_other_sizes(runs, tmp_path):
+    expected = r'a network of other sizes; add "--config.mlp.hidden=\(8,\)"$'
+    with pytest.raises(UserError, match=expected):
+        run_train.train(tiny_config(**{"initial_weights": str(runs[0]), "mlp.hidden": (9, 8)}), tmp_path)
+    # A CNN of the package: the network's kind, and the sizes of that kind.
+    with pytest.raises(UserError, match=r'add --config.model=cnn "--config.cnn.widths=\(16,32,64\)"'):
+        run_train.train(tiny_config(initial_weights="tiny"), tmp_path)
