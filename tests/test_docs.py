@@ -46,6 +46,7 @@ ELSEWHERE = {
     "pack_weights": "tests/test_shipped.py",
     "benchmarks/run.py": "tests/test_benchmarks.py",
     "benchmarks/int8.py": "tests/test_benchmarks.py",
+    "benchmarks/accuracy.py --csv=fer2013.csv runs/best": "runs of the README; tests/test_benchmarks.py",
     "main.py --config=configs/tiny.py --config.dataset=fer2013.csv --config.teacher=best": (
         "the teacher and a student in one program: tests/test_train_step.py"
     ),
