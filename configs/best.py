@@ -1,4 +1,4 @@
-r"""The most accurate network here: 2.6 M parameters, wider than configs/cnn.py, for an evening on 2 cores.
+r"""The most accurate network here: 2.6 M parameters, wider than configs/cnn.py, an evening a run on 2 cores.
 
 python main.py --config=configs/best.py --config.dataset=fer2013.csv
     2 hours; 69.7 % on PublicTest, averaged over a face and its mirror image, and 68.8 % without.
@@ -10,7 +10,8 @@ python main.py --config=configs/best.py --config.dataset=fer2013.csv --config.in
     --config.learning_rate=0.01 --config.warmup_epochs=0.5 --workdir=runs/tuned
     goes on from the second, taught by both: 50 minutes more; 70.4 %, and 69.6 % without.
 python main.py --config=configs/best.py --mode=predict --input=test.csv --output=out.csv
-    with the last one's weights, which come with the package, as long as there is no runs/best.
+    with the last one's weights, which come with the package, as long as there is no runs/best; with those
+    of a run of yours by --workdir=runs/tuned.
 
 Larger and longer is a matter of fields alone: on a GPU set cnn.widths, cnn.blocks, epochs and
 cnn.dtype=bfloat16. The README says on what the figures were measured.

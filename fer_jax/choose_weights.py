@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from fer_jax import checkpoint, shipped
 from fer_jax.checkpoint import Record, Weights
 from fer_jax.errors import UserError
-from fer_jax.run_config import differing_sizes
+from fer_jax.run_config import differing_network
 
 
 def choose_weights(where: Path, shipped_name: str | None) -> tuple[Weights, Record, dict[str, Any], str]:
@@ -63,7 +63,7 @@ def named_networks(config: Mapping[str, Any]) -> NamedNetworks:
     """Those of ``config["teacher"]``, with commas between, and of ``config["initial_weights"]``.
 
     Raises:
-      UserError: one is not there, or the one to start from is not of the config's sizes.
+      UserError: one is not there, or the one to start from is not of the config's sizes and normalization.
     """
     teachers = {name: by_path_or_name(name) for name in config["teacher"].split(",") if name}
     return NamedNetworks(teachers, _initial(config["initial_weights"], config))
@@ -73,9 +73,11 @@ def _initial(name: str, config: Mapping[str, Any]) -> tuple[Weights, Record] | N
     if not name:
         return None
     weights, record = by_path_or_name(name)
-    if differing := differing_sizes(record.config, config):
+    if differing := differing_network(record.config, config):
         changes = " ".join(_flag(field, value) for field, value in differing.items())
-        raise UserError(f"config.initial_weights: {name} is a network of other sizes; add {changes}")
+        raise UserError(
+            f"config.initial_weights: {name} is a network of other sizes or normalization; add {changes}"
+        )
     return weights, record
 
 

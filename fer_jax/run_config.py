@@ -17,6 +17,9 @@ EVALUATION_FIELDS = ("dataset", "split", "views", "batch_size")
 _OF_THE_COMMAND = ("serve.", "distributed", "coordinator_address", "num_processes", "process_id")
 """Fields, or their beginnings, that no run depends on: where a command listens, who takes part in it now."""
 
+_YOUNGER = {"initial_weights": ""}
+"""What runs begun before a field was there did; without it a flag would be accepted that does nothing."""
+
 SPLITS = ("validation", "test")
 
 NONFINITE = ("stop", "skip")
@@ -131,6 +134,7 @@ def check_same_run(saved: Mapping[str, Any], given: Mapping[str, Any], workdir: 
       UserError: names the fields that differ, and proposes another workdir.
     """
     old, new = fields_of_run(saved), fields_of_run(given)
+    old = {name: value for name, value in _YOUNGER.items() if name in new} | old
     differing = [name for name in sorted(old) if old[name] != new.get(name)]
     if "epochs" in differing and new["epochs"] > old["epochs"]:
         differing.remove("epochs")
@@ -142,10 +146,13 @@ def check_same_run(saved: Mapping[str, Any], given: Mapping[str, Any], workdir: 
         )
 
 
-def differing_sizes(saved: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The saved values of the fields that shape the network, where ``given`` has others; both are plain."""
+def differing_network(saved: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The saved values of the fields that shape a network and its input, where ``given`` has others.
+
+    Both are plain.
+    """
     old, new = flatten(saved), flatten(given)
-    names = ["model"] + [name for name in _SIZES if name.startswith(f"{saved['model']}.")]
+    names = ["model", "normalize"] + [name for name in _SIZES if name.startswith(f"{saved['model']}.")]
     return {name: old[name] for name in names if old[name] != new[name]}
 
 

@@ -62,8 +62,9 @@ def test_run(tmp_path):
 
 def test_flags_of_an_ablation():
     """What a row gives takes the place of the base's; nothing comes twice."""
-    given = ablations.flags("adam", 3)
-    assert "--config.optimizer=adam" in given
+    given = ablations.flags("no-augmentation", 3)
+    assert "--config.augment=False" in given
+    assert "--config.augment=True" not in given
     assert "--config.epochs=3" in given
     assert len({flag.split("=")[0] for flag in given}) == len(given)
     assert ablations.flags("plain", 3) != given

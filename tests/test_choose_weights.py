@@ -32,11 +32,16 @@ def probabilities(where):
 def test_learns_from_a_teacher(runs, tmp_path, capsys):
     """Of its probabilities alone: the loss is never below their entropy."""
     options = {"epochs": 1, "teacher_share": 1.0, "label_smoothing": 0.0}
-    run_train.train(tiny_config(teacher=str(runs[0]), **options), tmp_path)
+    run_train.train(tiny_config(teacher=str(runs[0]), **options), tmp_path / "taught")
     assert f"teacher: {runs[0]}, " in capsys.readouterr().out
     chances = probabilities(runs[0])
     entropy = -(chances * np.log(chances)).sum(1).mean()
-    assert read_rows(tmp_path)[0]["train_loss"] > entropy - 0.1
+    loss = read_rows(tmp_path / "taught")[0]["train_loss"]
+    assert loss > entropy - 0.1
+    # What is done to the labels makes no difference.
+    smoothed = options | {"label_smoothing": 0.5}
+    run_train.train(tiny_config(teacher=str(runs[0]), **smoothed), tmp_path / "smoothed")
+    assert read_rows(tmp_path / "smoothed")[0]["train_loss"] == pytest.approx(loss, rel=1e-5)
     with pytest.raises(UserError, match="nowhere: no such run"):
         run_train.train(tiny_config(teacher="nowhere", **options), tmp_path / "new")
     assert not (tmp_path / "new").exists()
@@ -60,9 +65,11 @@ def test_starts_from_a_network(runs, tmp_path, capsys):
 
 
 def test_starts_from_no_network_of_other_sizes(runs, tmp_path):
-    expected = r'a network of other sizes; add "--config.mlp.hidden=\(8,\)"$'
+    expected = r'a network of other sizes or normalization; add "--config.mlp.hidden=\(8,\)"$'
     with pytest.raises(UserError, match=expected):
         run_train.train(tiny_config(**{"initial_weights": str(runs[0]), "mlp.hidden": (9, 8)}), tmp_path)
+    with pytest.raises(UserError, match=r"add --config.normalize=pixelwise$"):
+        run_train.train(tiny_config(initial_weights=str(runs[0]), normalize="global"), tmp_path)
     # A CNN of the package: the network's kind, and the sizes of that kind.
-    with pytest.raises(UserError, match=r'add --config.model=cnn "--config.cnn.widths=\(16,32,64\)"'):
+    with pytest.raises(UserError, match=r'--config.normalize=global "--config.cnn.widths=\(16,32,64\)"'):
         run_train.train(tiny_config(initial_weights="tiny"), tmp_path)

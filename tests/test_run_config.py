@@ -42,6 +42,12 @@ def test_same_run_may_lack_fields_of_a_newer_version():
     check_same_run(SAVED, changed(later=1, mlp=SAVED["mlp"] | {"later": 2}), "runs/x")
 
 
+def test_younger_field_that_would_do_nothing_is_refused():
+    check_same_run(SAVED, changed(initial_weights=""), "runs/x")
+    with pytest.raises(UserError, match=r"initial_weights is '' there, 'best' here"):
+        check_same_run(SAVED, changed(initial_weights="best", epochs=9), "runs/x")
+
+
 @pytest.mark.parametrize(
     ("given", "named"),
     [
