@@ -18,7 +18,7 @@ _OF_THE_COMMAND = ("serve.", "distributed", "coordinator_address", "num_processe
 """Fields, or their beginnings, that no run depends on: where a command listens, who takes part in it now."""
 
 _YOUNGER = {"initial_weights": ""}
-"""What runs begun before a field was there did; without it a flag would be accepted that does nothing."""
+"""What was done before a field was there; without it, a flag that an older run cannot follow is accepted."""
 
 SPLITS = ("validation", "test")
 
@@ -121,8 +121,9 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def fields_of_run(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config's fields, flat, without those of the command alone."""
-    return {name: v for name, v in flatten(config).items() if not name.startswith(_OF_THE_COMMAND)}
+    """The config's fields, flat, with those younger than it, without those of the command alone."""
+    flat = _YOUNGER | flatten(config)
+    return {name: v for name, v in flat.items() if not name.startswith(_OF_THE_COMMAND)}
 
 
 def check_same_run(saved: Mapping[str, Any], given: Mapping[str, Any], workdir: str) -> None:
@@ -134,7 +135,6 @@ def check_same_run(saved: Mapping[str, Any], given: Mapping[str, Any], workdir: 
       UserError: names the fields that differ, and proposes another workdir.
     """
     old, new = fields_of_run(saved), fields_of_run(given)
-    old = {name: value for name, value in _YOUNGER.items() if name in new} | old
     differing = [name for name in sorted(old) if old[name] != new.get(name)]
     if "epochs" in differing and new["epochs"] > old["epochs"]:
         differing.remove("epochs")

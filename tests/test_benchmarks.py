@@ -65,6 +65,7 @@ def test_flags_of_an_ablation():
     given = ablations.flags("no-augmentation", 3)
     assert "--config.augment=False" in given
     assert "--config.augment=True" not in given
+    assert "--config.optimizer=adam" in ablations.flags("adam", 3)
     assert "--config.epochs=3" in given
     assert len({flag.split("=")[0] for flag in given}) == len(given)
     assert ablations.flags("plain", 3) != given
