@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fer_jax import checkpoint, shipped
+import jax
+import numpy as np
+
+from fer_jax import checkpoint, integrity, shipped
 from fer_jax.checkpoint import Record, Weights
 from fer_jax.errors import UserError
 from fer_jax.run_config import differing_network
@@ -58,6 +61,14 @@ class NamedNetworks(NamedTuple):
     teachers: dict[str, tuple[Weights, Record]]
     initial: tuple[Weights, Record] | None
 
+    def digests(self) -> dict[str, str]:
+        """Of each one's weights, by ``teacher NAME`` and ``initial_weights``."""
+        found = {f"teacher {name}": network for name, network in self.teachers.items()}
+        if self.initial:
+            found["initial_weights"] = self.initial
+        arrays = {part: jax.tree.map(np.asarray, weights) for part, (weights, _) in found.items()}
+        return {part: integrity.content(tree) for part, tree in arrays.items()}
+
 
 def named_networks(config: Mapping[str, Any]) -> NamedNetworks:
     """Those of ``config["teacher"]``, with commas between, and of ``config["initial_weights"]``.
@@ -65,7 +76,8 @@ def named_networks(config: Mapping[str, Any]) -> NamedNetworks:
     Raises:
       UserError: one is not there, or the one to start from is not of the config's sizes and normalization.
     """
-    teachers = {name: by_path_or_name(name) for name in config["teacher"].split(",") if name}
+    names = (name.strip() for name in config["teacher"].split(","))
+    teachers = {name: by_path_or_name(name) for name in names if name}
     return NamedNetworks(teachers, _initial(config["initial_weights"], config))
 
 

@@ -27,8 +27,11 @@ def plain(config: ConfigDict) -> dict[str, Any]:
     return json.loads(json.dumps(config.to_dict()))
 
 
-def environment(data: dict[str, Any]) -> dict[str, Any]:
-    """What a result depends on beside its config: versions, commit, devices, flags, the data's digest."""
+def environment(data: dict[str, Any], networks: dict[str, str]) -> dict[str, Any]:
+    """What a result depends on beside its config: versions, commit, devices, flags, data, other networks.
+
+    ``networks``: digests of the trained ones that it builds on.
+    """
     import jax
 
     return {
@@ -38,6 +41,7 @@ def environment(data: dict[str, Any]) -> dict[str, Any]:
         "cpu_count": os.cpu_count(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "data": data,
+        "networks": networks,
     }
 
 
@@ -56,9 +60,12 @@ def environment_changes(path: Path, now: dict[str, Any]) -> list[str]:
             (f"{name} {before.get(name)!r}", f"{name} {now[name]!r}")
             for name in ("devices", "cpu_count", "xla_flags")
         ]
+        # Of a run that is older than these digests nothing is known.
+        networks = before.get("networks", now["networks"])
+        other = [f"{n} with other weights" for n, digest in now["networks"].items() if digest != networks[n]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []
-    return [f"{old} there, {new} here" for old, new in pairs if old != new]
+    return [f"{old} there, {new} here" for old, new in pairs if old != new] + other
 
 
 def _git_commit() -> str | None:

@@ -1,5 +1,7 @@
 """Training that builds on trained networks: as teachers, and to start from."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,20 @@ def test_learns_from_a_teacher(runs, tmp_path, capsys):
     with pytest.raises(UserError, match="nowhere: no such run"):
         run_train.train(tiny_config(teacher="nowhere", **options), tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_goes_on_with_a_teacher_that_has_changed(runs, tmp_path, capsys):
+    """And says so, but not where only its name has blanks around it."""
+    teacher = tmp_path / "teacher"
+    shutil.copytree(runs[0], teacher)
+    options = {"teacher": f" {teacher}", "initial_weights": str(runs[1])}
+    run_train.train(tiny_config(epochs=1, **options), tmp_path / "run")
+    run_train.train(tiny_config(epochs=2, **options), tmp_path / "run")
+    assert "not as before" not in capsys.readouterr().out
+    shutil.rmtree(teacher)
+    shutil.copytree(runs[1], teacher)
+    run_train.train(tiny_config(epochs=3, **options), tmp_path / "run")
+    assert f"run: not as before: teacher {teacher} with other weights; " in capsys.readouterr().out
 
 
 def test_several_teachers_teach_their_mean(runs):
