@@ -39,6 +39,7 @@ def get_config() -> ConfigDict:
     config.cnn = ConfigDict()
     config.cnn.widths = (32, 64, 128, 256)  # channels at 24, 12, 6 and 3 pixels
     config.cnn.blocks = (1, 1, 2, 1)  # residual blocks at each size
+    config.cnn.stem_stride = 2  # of the first convolution; 1 for 48, 24, 12 and 6 pixels
     config.cnn.dropout = 0.3
     config.cnn.dtype = "float32"  # of the computation; 'bfloat16' is for a GPU or TPU
     config.mlp = ConfigDict()

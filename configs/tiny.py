@@ -15,13 +15,16 @@ from configs import default
 def get_config():
     config = default.get_config()
     config.model = "cnn"
-    config.cnn.widths = (16, 32, 64)
-    config.cnn.blocks = (1, 2, 1)
-    config.cnn.dropout = 0.1
+    config.cnn.widths = (8, 16, 32, 64)
+    config.cnn.blocks = (1, 1, 2, 1)
+    config.cnn.stem_stride = 1
+    config.cnn.dropout = 0.0
     config.augment = True
-    config.train_sides = (32, 32, 40, 48)
-    config.epochs = 45
+    config.train_sides = (32, 48)
+    config.batch_size = 256
+    config.epochs = 30
     config.optimizer = "muon"
-    config.learning_rate = 0.03
+    config.learning_rate = 0.04
     config.momentum = 0.95
+    config.ema_decay = 0.996
     return config

@@ -93,8 +93,8 @@ def _initial(name: str, config: Mapping[str, Any]) -> tuple[Weights, Record] | N
     return weights, record
 
 
-def _flag(field: str, value: str | list[int]) -> str:
+def _flag(field: str, value: str | int | list[int]) -> str:
     """As a shell takes it."""
-    if isinstance(value, str):
-        return f"--config.{field}={value}"
-    return f'"--config.{field}={tuple(value)}"'.replace(", ", ",")
+    if isinstance(value, list):
+        return f'"--config.{field}={tuple(value)}"'.replace(", ", ",")
+    return f"--config.{field}={value}"

@@ -76,8 +76,7 @@ def grad_cam_layer(model: nn.Module) -> str | None:
     """The block whose feature maps Grad-CAM uses: the deepest of at least 6 x 6 pixels; None without any."""
     if not isinstance(model, CNN):
         return None
-    # The stem halves the face, and each further stage halves again.
-    fine = [stage for stage in range(len(model.widths)) if SIDE // 2 ** (stage + 1) >= _FINE_ENOUGH]
+    fine = [stage for stage in range(len(model.widths)) if model.stage_side(stage) >= _FINE_ENOUGH]
     return stage_layer(model, fine[-1])
 
 

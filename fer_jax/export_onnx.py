@@ -107,9 +107,11 @@ def _cnn(graph: Graph, x: str, parameters: Parameters, options: Mapping[str, Any
     """As ``models.cnn.CNN``, to logits."""
     # Channels first, as ONNX wants them: with one channel the same numbers in the same order.
     x = graph.add("Reshape", x, graph.constant("channels_first", np.array([0, 1, SIDE, SIDE])))
-    x = graph.convolution(x, *parameters.folded("Conv_0", "BatchNorm_0"), strides=2, side=SIDE)
+    # A network of before stem_stride was there has none.
+    stride = options.get("stem_stride", 2)
+    x = graph.convolution(x, *parameters.folded("Conv_0", "BatchNorm_0"), strides=stride, side=SIDE)
     x = graph.add("Relu", x)
-    side, channels, number = SIDE // 2, options["widths"][0], 0
+    side, channels, number = SIDE // stride, options["widths"][0], 0
     for stage, (features, count) in enumerate(zip(options["widths"], options["blocks"], strict=True)):
         if stage > 0:
             x, side = graph.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2]), side // 2

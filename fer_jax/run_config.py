@@ -17,7 +17,7 @@ EVALUATION_FIELDS = ("dataset", "split", "views", "batch_size")
 _OF_THE_COMMAND = ("serve.", "distributed", "coordinator_address", "num_processes", "process_id")
 """Fields, or their beginnings, that no run depends on: where a command listens, who takes part in it now."""
 
-_YOUNGER = {"initial_weights": ""}
+_YOUNGER = {"initial_weights": "", "cnn.stem_stride": 2}
 """What was done before a field was there; without it, a flag that an older run cannot follow is accepted."""
 
 SPLITS = ("validation", "test")
@@ -32,11 +32,13 @@ _CHOICES = {
     "balance": BALANCES,
     "augmentation.fill_mode": FILL_MODES,
     "cnn.dtype": ("float32", "bfloat16"),
+    "cnn.stem_stride": (1, 2),
     "views": VIEWS,
     "split": SPLITS,
     "nonfinite": NONFINITE,
 }
 _SIZES = ("cnn.widths", "cnn.blocks", "mlp.hidden")
+_SHAPES = (*_SIZES, "cnn.stem_stride")
 _AT_LEAST_ONE = ("batch_size", "epochs", "seeds", "synthetic.num_train", "synthetic.num_validation")
 # Fractions that may be 0 but not 1; ranges, rates and counts that may not be negative.
 _BELOW_ONE = (
@@ -72,7 +74,7 @@ def check_values(config: Mapping[str, Any]) -> None:
         n for n in flat if n.startswith("augmentation.") and n.endswith(("_range", "_probability"))
     )
     for name, choices in _CHOICES.items():
-        _require(flat[name] in choices, name, flat[name], f"one of {', '.join(choices)}")
+        _require(flat[name] in choices, name, flat[name], f"one of {', '.join(map(str, choices))}")
     for name in _AT_LEAST_ONE:
         _require(flat[name] >= 1, name, flat[name], "1 or more")
     for name in _BELOW_ONE:
@@ -98,8 +100,8 @@ def _check_sides(flat: Mapping[str, Any]) -> None:
     if flat["model"] != "cnn" or flat["normalize"] == "pixelwise":
         expected = f"({SIDE},): dense layers and pixelwise statistics are for one size"
         _require(list(sides) == [SIDE], "train_sides", sides, expected)
-    # Each stage of the network halves them.
-    step = 2 ** len(flat["cnn.widths"])
+    # The stem may halve them, and each further stage does.
+    step = flat["cnn.stem_stride"] * 2 ** (len(flat["cnn.widths"]) - 1)
     good = bool(sides) and all(isinstance(n, int) and step <= n <= SIDE and n % step == 0 for n in sides)
     _require(good, "train_sides", sides, f"multiples of {step}, at most {SIDE}")
 
@@ -151,8 +153,8 @@ def differing_network(saved: Mapping[str, Any], given: Mapping[str, Any]) -> dic
 
     Both are plain.
     """
-    old, new = flatten(saved), flatten(given)
-    names = ["model", "normalize"] + [name for name in _SIZES if name.startswith(f"{saved['model']}.")]
+    old, new = fields_of_run(saved), fields_of_run(given)
+    names = ["model", "normalize", *(n for n in _SHAPES if n.startswith(f"{saved['model']}."))]
     return {name: old[name] for name in names if old[name] != new[name]}
 
 

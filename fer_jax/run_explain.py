@@ -147,11 +147,10 @@ def _maps(
 def _filters(model: nn.Module, weights: Weights, config: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Title -> images (K, 48, 48) that excite filters of a layer near the face, and of a deep one."""
     if isinstance(model, CNN):
-        last = len(model.widths) - 1
-        layers = {
-            f"{24 // 2**stage} x {24 // 2**stage} pixels": (stage_layer(model, stage), model.widths[stage])
-            for stage in dict.fromkeys((0, last // 2, last))
-        }
+        last, layers = len(model.widths) - 1, {}
+        for stage in dict.fromkeys((0, last // 2, last)):
+            side = model.stage_side(stage)
+            layers[f"{side} x {side} pixels"] = stage_layer(model, stage), model.widths[stage]
     else:
         layers = {f"hidden layer {n + 1}": (f"Dense_{n}", size) for n, size in enumerate(model.hidden[:2])}
     return {

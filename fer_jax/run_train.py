@@ -84,6 +84,9 @@ def _train_locked(config: ConfigDict, where: Path, lock: contextlib.ExitStack) -
     networks = None if finished else distributed.in_all(lambda: named_networks(plain_config))
     if not begun:
         on_first(lambda: _lock(lock, where))
+        # The other one's run was not compared with this command.
+        if on_first(lambda: checkpoint.has_checkpoint(where)):
+            raise UserError(f"{where}: another process began a run there just now; add --workdir={where}-2")
     if networks is None:
         print(f"{where}: this run is finished; a longer one: --config.epochs=N, another one: --workdir=DIR")
         # A kill between the last checkpoint and these files would else leave them short for good.

@@ -87,6 +87,9 @@ def test_starts_from_no_network_of_other_sizes(runs, tmp_path):
     with pytest.raises(UserError, match=r"add --config.normalize=pixelwise$"):
         run_train.train(tiny_config(initial_weights=str(runs[0]), normalize="global"), tmp_path)
     # A CNN of the package: the network's kind, and the sizes of that kind.
-    expected = r'add --config.model=cnn --config.normalize=global "--config.cnn.widths=\(16,32,64\)"'
+    expected = (
+        r'add --config.model=cnn --config.normalize=global "--config.cnn.widths=\(8,16,32,64\)" '
+        r"--config.cnn.stem_stride=1$"
+    )
     with pytest.raises(UserError, match=expected):
         run_train.train(tiny_config(initial_weights="tiny"), tmp_path)

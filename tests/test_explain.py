@@ -89,6 +89,7 @@ def test_grad_cam_by_hand():
 def test_grad_cam_takes_the_deepest_maps_that_are_fine_enough():
     deep = create_model("cnn", {"widths": (2, 2, 2, 2), "blocks": (1, 2, 1, 1), "dropout": 0.0})
     assert explain.grad_cam_layer(deep) == "ResidualBlock_3"
+    assert explain.grad_cam_layer(deep.clone(stem_stride=1)) == "ResidualBlock_4"
     mlp = create_model("mlp", {"hidden": (4,), "dropout": 0.0})
     assert explain.grad_cam_layer(mlp) is None
     with pytest.raises(ValueError, match="feature maps"):

@@ -30,9 +30,15 @@ TEMPERATURE = 1.7
 SIZES = {
     # Blocks with and without a projection, at two sizes.
     "cnn": {"widths": (4, 8), "blocks": (2, 1), "dropout": 0.5, "dtype": "float32"},
+    "cnn-full-size": {"widths": (3, 6), "blocks": (1, 1), "dropout": 0.0, "stem_stride": 1},
     "mlp": {"hidden": (9, 6), "dropout": 0.5},
 }
-CASES = [("cnn", "global"), ("cnn", "samplewise"), *(("mlp", kind) for kind in NORMALIZATIONS)]
+CASES = [
+    ("cnn", "global"),
+    ("cnn", "samplewise"),
+    ("cnn-full-size", "global"),
+    *(("mlp", kind) for kind in NORMALIZATIONS),
+]
 
 
 @functools.cache
@@ -45,7 +51,8 @@ def faces():
 @functools.cache
 def network(name, kind):
     """Weights, all of them random, BatchNorm's statistics too; config."""
-    config = {"model": name, name: SIZES[name], "normalize": kind, "batch_size": 16}
+    model = name.split("-")[0]
+    config = {"model": model, model: SIZES[name], "normalize": kind, "batch_size": 16}
     draw = np.random.default_rng(5)
 
     def random(path, leaf):
@@ -70,7 +77,7 @@ def expected(name, kind):
         x = (x - x.mean((1, 2, 3), keepdims=True)) / np.where(std == 0, 1, std)
     else:
         x = (x - weights.normalization.mean) / weights.normalization.std
-    model = create_model(name, config[name])
+    model = create_model(config["model"], SIZES[name])
     logits = jax.jit(lambda x: model.apply(weights.variables, x, train=False))(x.astype(np.float32))
     return softmax(np.asarray(logits, np.float64) / TEMPERATURE, -1)
 

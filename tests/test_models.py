@@ -130,6 +130,19 @@ def test_batch_norm_of_a_constant_feature_is_finite():
     assert np.all(np.isfinite(y))
 
 
+@pytest.mark.parametrize(("stride", "sides"), [(1, [48, 24]), (2, [24, 12])])
+def test_stem_stride_sets_the_sides_of_the_stages(stride, sides):
+    model = create_model("cnn", TINY["cnn"] | {"stem_stride": stride})
+    assert [model.stage_side(0), model.stage_side(1)] == sides
+    shapes = jax.eval_shape(
+        lambda x: model.init_with_output(jax.random.key(0), x, train=False, capture_intermediates=True),
+        jnp.zeros((1, 48, 48, 1)),
+    )[1]["intermediates"]
+    blocks = [shapes[f"ResidualBlock_{number}"]["__call__"][0].shape for number in range(3)]
+    (first, second), (few, many) = sides, TINY["cnn"]["widths"]
+    assert blocks == [(1, first, first, few), *[(1, second, second, many)] * 2]
+
+
 @NETWORKS
 def test_logits_shape_and_dtype(name):
     model = create_model(name, TINY[name])

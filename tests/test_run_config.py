@@ -93,6 +93,14 @@ def test_our_own_configs_are_good(module):
     check_values(plain(module.get_config()))
 
 
+def test_faces_may_be_scaled_to_what_the_stages_halve():
+    config = plain(cnn.get_config()) | {"train_sides": [40, 48]}
+    with pytest.raises(UserError, match=r"^config.train_sides is \[40, 48\]; expected multiples of 16, "):
+        check_values(config)
+    config["cnn"]["stem_stride"] = 1
+    check_values(config)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -105,6 +113,7 @@ def test_our_own_configs_are_good(module):
         ("mlp.hidden", [8, 0]),
         ("mlp.hidden", ["a"]),
         ("cnn.widths", [32]),
+        ("cnn.stem_stride", 3),
         ("optimizer", "rmsprop"),
         ("momentum", 1.0),
         ("train_sides", [32]),

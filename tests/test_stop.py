@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 
 import pytest
@@ -142,3 +143,18 @@ def test_one_process_a_workdir(whole, tmp_path):
     with locked(whole):
         pass  # it was let go, though the file stays
     assert (whole / ".lock").exists()
+
+
+def test_a_run_that_another_process_began_meanwhile(whole, tmp_path, monkeypatch):
+    """Its config was not there to be compared when this command looked."""
+    where = tmp_path / "run"
+    load_dataset = run_train.load_dataset
+
+    def slowly(config):
+        shutil.copytree(whole, where)
+        return load_dataset(config)
+
+    monkeypatch.setattr(run_train, "load_dataset", slowly)
+    with pytest.raises(UserError, match=r"run: another process began a run there just now; "):
+        run_train.train(CONFIG, where)
+    assert_same_run(where, whole, CONFIG)

@@ -45,7 +45,8 @@ def cnn_sizes() -> dict:
     from configs import cnn
 
     sizes = cnn.get_config().cnn.to_dict()
-    del sizes["dtype"]
+    # The same in all stacks.
+    del sizes["dtype"], sizes["stem_stride"]
     return sizes
 
 

@@ -7,14 +7,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fer_jax.labels import SIDE
 from fer_jax.models.layers import BatchNorm, conv, max_pool_2x2
 
 
 class CNN(nn.Module):
     """Stem, stages of residual blocks with pooling between them, global mean, dropout, dense layer of 7.
 
-    The stem halves 48 x 48 to 24 x 24; each further stage halves again. Few channels at the large sizes,
-    where XLA's CPU convolutions are slowest, and most parameters at 6 x 6 and 3 x 3.
+    The stem halves 48 x 48 to 24 x 24, unless its stride is 1; each further stage halves again. Few channels
+    at the large sizes, where XLA's CPU convolutions are slowest, and most parameters at the small ones.
     Input float32 (N, 48, 48, 1), output logits float32 (N, num_classes).
 
     Attributes:
@@ -23,6 +24,7 @@ class CNN(nn.Module):
       dropout: before the last layer.
       num_classes: logits.
       dtype: of the convolutions; parameters, statistics and logits are float32.
+      stem_stride: 2, or 1 for a first stage at the face's own size.
     """
 
     widths: Sequence[int]
@@ -30,10 +32,15 @@ class CNN(nn.Module):
     dropout: float
     num_classes: int
     dtype: Any = jnp.float32
+    stem_stride: int = 2
+
+    def stage_side(self, stage: int) -> int:
+        """Pixels a side of the feature maps of a stage, from 0, where the face has 48."""
+        return SIDE // self.stem_stride // 2**stage
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        x = conv(self.widths[0], 3, strides=2, dtype=self.dtype)(x)
+        x = conv(self.widths[0], 3, strides=self.stem_stride, dtype=self.dtype)(x)
         x = nn.relu(BatchNorm(use_running_average=not train)(x))
         for stage, (features, count) in enumerate(zip(self.widths, self.blocks, strict=True)):
             if stage > 0:
