@@ -121,7 +121,7 @@ def shares(page):
 
 
 def test_a_chosen_picture(page, folder):
-    assert one(page, "#model").text.startswith("Seven expressions, by the network tiny (cnn) of 96,119 param")
+    assert one(page, "#model").text.startswith("Seven expressions, by the network tiny (cnn) of 96,223 param")
     assert "Expressions are not feelings" in texts(page, "#limits dt")
     choose(page, folder / "two.png")
     wait(page, lambda: len(find(page, ".card")) == 2)
