@@ -47,7 +47,6 @@ ELSEWHERE = {
     "benchmarks/run.py": "tests/test_benchmarks.py",
     "benchmarks/int8.py": "tests/test_benchmarks.py",
     "benchmarks/accuracy.py --csv=fer2013.csv runs/": "runs of the README; tests/test_benchmarks.py",
-    "benchmarks/accuracy.py --csv=fer2013.csv tiny runs/": "tests/test_benchmarks.py",
     # A shipped teacher and a student in one program take long to compile.
     "--config.teacher=best": "tests/test_choose_weights.py, tests/test_train_step.py",
 }
