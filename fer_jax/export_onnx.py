@@ -14,6 +14,7 @@ import numpy as np
 from fer_jax.checkpoint import Weights
 from fer_jax.errors import UserError
 from fer_jax.labels import NUM_CLASSES, SIDE
+from fer_jax.models import create_model
 from fer_jax.onnx_graph import Graph
 from fer_jax.preprocess import Normalization
 
@@ -107,14 +108,14 @@ def _cnn(graph: Graph, x: str, parameters: Parameters, options: Mapping[str, Any
     """As ``models.cnn.CNN``, to logits."""
     # Channels first, as ONNX wants them: with one channel the same numbers in the same order.
     x = graph.add("Reshape", x, graph.constant("channels_first", np.array([0, 1, SIDE, SIDE])))
-    # A network of before stem_stride was there has none.
-    stride = options.get("stem_stride", 2)
-    x = graph.convolution(x, *parameters.folded("Conv_0", "BatchNorm_0"), strides=stride, side=SIDE)
-    x = graph.add("Relu", x)
-    side, channels, number = SIDE // stride, options["widths"][0], 0
-    for stage, (features, count) in enumerate(zip(options["widths"], options["blocks"], strict=True)):
+    model = create_model("cnn", options)
+    stem = parameters.folded("Conv_0", "BatchNorm_0")
+    x = graph.add("Relu", graph.convolution(x, *stem, strides=model.stem_stride, side=SIDE))
+    channels, number = model.widths[0], 0
+    for stage, (features, count) in enumerate(zip(model.widths, model.blocks, strict=True)):
+        side = model.stage_side(stage)
         if stage > 0:
-            x, side = graph.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2]), side // 2
+            x = graph.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
         for _ in range(count):
             name = f"ResidualBlock_{number}"
             x = _block(graph, x, parameters, name, side=side, project=channels != features)

@@ -92,8 +92,9 @@ def _train_locked(config: ConfigDict, where: Path, lock: contextlib.ExitStack) -
         # A kill between the last checkpoint and these files would else leave them short for good.
         on_first(lambda: write_rows(where, rows))
     else:
-        distributed.same_in_all("networks to build on", integrity.text(networks.digests()))
-        environment = workdir.environment(data, networks.digests())
+        digests = networks.digests()
+        distributed.same_in_all("networks to build on", integrity.text(digests))
+        environment = workdir.environment(data, digests)
         on_first(lambda: _write_config(where, plain_config, environment, resumed=record is not None))
         rows = _train(config, where, splits, Record(plain_config, [], list(LABELS), data), networks)
     announce.table(rows, where)
@@ -117,7 +118,7 @@ def _write_config(
     where: Path, plain_config: dict[str, Any], environment: dict[str, Any], *, resumed: bool
 ) -> None:
     if resumed and (changes := workdir.environment_changes(where / "config.json", environment)):
-        print(f"{where}: not as before: {', '.join(changes)}; results may differ in their last bits")
+        print(f"{where}: not as before: {', '.join(changes)}; results may differ, if only in their last bits")
     workdir.write_json(where / "config.json", plain_config | {"environment": environment})
 
 
