@@ -34,7 +34,7 @@ def suits(images: jax.Array, features: int) -> bool:
         and images.dtype == jnp.float32
         and min(channels, features) >= _FEWEST_CHANNELS
         and height == width
-        and any(height % tile == 0 for tile in _TILES)
+        and _tile(height) is not None
     )
 
 
@@ -49,7 +49,7 @@ def convolve(images: jax.Array, kernel: jax.Array) -> jax.Array:
 
 def _forward(images: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The convolution, and the images' values (points, tiles, C), which the kernel's gradient needs."""
-    tile, (channels, features) = _tile(images), kernel.shape[2:]
+    tile, (channels, features) = _tile(images.shape[1]), kernel.shape[2:]
     to_values, from_values, kernel_to_values = _matrices(tile)
     points = len(to_values)
     values = (to_values @ _overlapping(images, tile)).reshape(points, -1, channels)
@@ -65,7 +65,7 @@ def _forward_rule(images, kernel):
 
 def _backward_rule(kept, gradient):
     values, kernel = kept
-    tile = _tile(gradient)
+    tile = _tile(gradient.shape[1])
     _, from_values, kernel_to_values = _matrices(tile)
     # The image's gradient is the convolution by the kernel turned around ...
     image_gradient, _ = _forward(gradient, kernel[::-1, ::-1].swapaxes(2, 3))
@@ -79,8 +79,8 @@ def _backward_rule(kept, gradient):
 convolve.defvjp(_forward_rule, _backward_rule)
 
 
-def _tile(images: jax.Array) -> int:
-    return next(tile for tile in _TILES if images.shape[1] % tile == 0)
+def _tile(side: int) -> int | None:
+    return next((tile for tile in _TILES if side % tile == 0), None)
 
 
 @functools.cache
