@@ -60,15 +60,15 @@ def efficiency(
 
 
 def reckon() -> str:
-    """The table of efficiencies of ``cnn`` and ``best``."""
+    """The table of efficiencies of ``tiny`` and ``cnn``."""
     import jax
 
-    from configs import best, cnn
+    from configs import cnn, tiny
     from fer_jax.models import count_parameters, create_model, init_variables
 
     lines = ["| network | batch | devices | " + " | ".join(link.name for link in LINKS) + " |"]
     lines.append("| --- | --- | --- |" + " --- |" * len(LINKS))
-    for name, module in (("cnn", cnn), ("best", best)):
+    for name, module in (("tiny", tiny), ("cnn", cnn)):
         config = module.get_config()
         model = create_model("cnn", config.cnn.to_dict())
         variables = jax.eval_shape(lambda key, model=model: init_variables(model, key), jax.random.key(0))

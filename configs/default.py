@@ -37,13 +37,14 @@ def get_config() -> ConfigDict:
     # Networks; config.model chooses one, its sizes are in the field of the same name.
     config.model = "cnn"  # 'cnn' or 'mlp'
     config.cnn = ConfigDict()
-    config.cnn.widths = (32, 64, 128, 256)  # channels at 24, 12, 6 and 3 pixels
-    config.cnn.blocks = (1, 1, 2, 1)  # residual blocks at each size
-    config.cnn.stem_stride = 2  # of the first convolution; 1 for 48, 24, 12 and 6 pixels
+    config.cnn.widths = (32, 128, 256)  # channels at 24, 12 and 6 pixels; a fourth stage would have 3
+    config.cnn.blocks = (1, 2, 2)  # residual blocks at each size
+    config.cnn.stem_stride = 2  # of the first convolution; 1 for 48, 24 and 12 pixels
+    config.cnn.activation = "relu"  # or 'silu'
     config.cnn.dropout = 0.3
     config.cnn.dtype = "float32"  # of the computation; 'bfloat16' is for a GPU or TPU
     config.mlp = ConfigDict()
-    config.mlp.hidden = (512, 512, 128)
+    config.mlp.hidden = (896, 512, 128)
     config.mlp.dropout = 0.5
 
     # Training.

@@ -5,6 +5,7 @@ few kinds of layers. A test holds the graph against the Flax modules, and a para
 out is an error, so that the two cannot drift apart unseen.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -109,8 +110,9 @@ def _cnn(graph: Graph, x: str, parameters: Parameters, options: Mapping[str, Any
     # Channels first, as ONNX wants them: with one channel the same numbers in the same order.
     x = graph.add("Reshape", x, graph.constant("channels_first", np.array([0, 1, SIDE, SIDE])))
     model = create_model("cnn", options)
+    activate = functools.partial(_activate, graph, name=model.activation)
     stem = parameters.folded("Conv_0", "BatchNorm_0")
-    x = graph.add("Relu", graph.convolution(x, *stem, strides=model.stem_stride, side=SIDE))
+    x = activate(graph.convolution(x, *stem, strides=model.stem_stride, side=SIDE))
     channels, number = model.widths[0], 0
     for stage, (features, count) in enumerate(zip(model.widths, model.blocks, strict=True)):
         side = model.stage_side(stage)
@@ -118,21 +120,36 @@ def _cnn(graph: Graph, x: str, parameters: Parameters, options: Mapping[str, Any
             x = graph.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
         for _ in range(count):
             name = f"ResidualBlock_{number}"
-            x = _block(graph, x, parameters, name, side=side, project=channels != features)
+            project = channels != features
+            x = _block(graph, x, parameters, name, activate, side=side, project=project)
             channels, number = features, number + 1
     x = graph.add("Flatten", graph.add("GlobalAveragePool", x), axis=1)
     return _classify(graph, x, parameters, "Dense_0")
 
 
-def _block(graph: Graph, x: str, parameters: Parameters, name: str, *, side: int, project: bool) -> str:
+def _block(
+    graph: Graph,
+    x: str,
+    parameters: Parameters,
+    name: str,
+    activate: Callable[[str], str],
+    *,
+    side: int,
+    project: bool,
+) -> str:
     """As ``models.cnn.ResidualBlock``."""
 
     def convolution(x: str, number: int) -> str:
         kernel, bias = parameters.folded(f"{name}/Conv_{number}", f"{name}/BatchNorm_{number}")
         return graph.convolution(x, kernel, bias, strides=1, side=side)
 
-    y = convolution(graph.add("Relu", convolution(x, 0)), 1)
-    return graph.add("Relu", graph.add("Add", convolution(x, 2) if project else x, y))
+    y = convolution(activate(convolution(x, 0)), 1)
+    return activate(graph.add("Add", convolution(x, 2) if project else x, y))
+
+
+def _activate(graph: Graph, x: str, *, name: str) -> str:
+    """As ``models.cnn.ACTIVATIONS``."""
+    return graph.add("Mul", x, graph.add("Sigmoid", x)) if name == "silu" else graph.add("Relu", x)
 
 
 def _classify(graph: Graph, x: str, parameters: Parameters, name: str) -> str:

@@ -7,6 +7,7 @@ from fer_jax.augment import FILL_MODES
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
 from fer_jax.models import MODELS
+from fer_jax.models.cnn import ACTIVATIONS
 from fer_jax.optimizer import OPTIMIZERS, SCHEDULES
 from fer_jax.preprocess import BALANCES, NORMALIZATIONS
 from fer_jax.views import VIEWS
@@ -17,7 +18,7 @@ EVALUATION_FIELDS = ("dataset", "split", "views", "batch_size")
 _OF_THE_COMMAND = ("serve.", "distributed", "coordinator_address", "num_processes", "process_id")
 """Fields, or their beginnings, that no run depends on: where a command listens, who takes part in it now."""
 
-_YOUNGER = {"initial_weights": "", "cnn.stem_stride": 2}
+_YOUNGER = {"initial_weights": "", "cnn.stem_stride": 2, "cnn.activation": "relu"}
 """What was done before a field was there; without it, a flag that an older run cannot follow is accepted."""
 
 SPLITS = ("validation", "test")
@@ -33,12 +34,13 @@ _CHOICES = {
     "augmentation.fill_mode": FILL_MODES,
     "cnn.dtype": ("float32", "bfloat16"),
     "cnn.stem_stride": (1, 2),
+    "cnn.activation": tuple(ACTIVATIONS),
     "views": VIEWS,
     "split": SPLITS,
     "nonfinite": NONFINITE,
 }
 _SIZES = ("cnn.widths", "cnn.blocks", "mlp.hidden")
-_SHAPES = (*_SIZES, "cnn.stem_stride")
+_SHAPES = (*_SIZES, "cnn.stem_stride", "cnn.activation")
 _AT_LEAST_ONE = ("batch_size", "epochs", "seeds", "synthetic.num_train", "synthetic.num_validation")
 # Fractions that may be 0 but not 1; ranges, rates and counts that may not be negative.
 _BELOW_ONE = (

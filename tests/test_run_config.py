@@ -114,6 +114,7 @@ def test_faces_may_be_scaled_to_what_the_stages_halve():
         ("mlp.hidden", ["a"]),
         ("cnn.widths", [32]),
         ("cnn.stem_stride", 3),
+        ("cnn.activation", "tanh"),
         ("optimizer", "rmsprop"),
         ("momentum", 1.0),
         ("train_sides", [32]),

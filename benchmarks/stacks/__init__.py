@@ -41,7 +41,7 @@ def unit_faces() -> tuple[np.ndarray, np.ndarray]:
 
 
 def cnn_sizes() -> dict:
-    """``widths``, ``blocks`` and ``dropout`` of configs/cnn.py."""
+    """``widths``, ``blocks``, ``activation`` and ``dropout`` of configs/cnn.py."""
     from configs import cnn
 
     sizes = cnn.get_config().cnn.to_dict()

@@ -79,22 +79,25 @@ def _reference(keras):
     return keras.Sequential(layers)
 
 
-def _resnet(keras, widths, blocks, dropout):
+def _resnet(keras, widths, blocks, activation, dropout):
     """The network of fer_jax/models/cnn.py."""
 
     def normalized(x):
         return keras.layers.BatchNormalization()(x)
 
+    def activate(x):
+        return keras.layers.Activation(activation)(x)
+
     inputs = keras.Input((48, 48, 1))
-    x = keras.layers.ReLU()(normalized(_conv(keras, widths[0], strides=2)(inputs)))
+    x = activate(normalized(_conv(keras, widths[0], strides=2)(inputs)))
     for stage, (width, count) in enumerate(zip(widths, blocks, strict=True)):
         if stage > 0:
             x = keras.layers.MaxPooling2D()(x)
         for _ in range(count):
-            y = keras.layers.ReLU()(normalized(_conv(keras, width)(x)))
+            y = activate(normalized(_conv(keras, width)(x)))
             y = normalized(_conv(keras, width)(y))
             if x.shape[-1] != width:
                 x = normalized(_conv(keras, width, 1)(x))
-            x = keras.layers.ReLU()(x + y)
+            x = activate(x + y)
     x = keras.layers.Dropout(dropout)(keras.layers.GlobalAveragePooling2D()(x))
     return keras.Model(inputs, keras.layers.Dense(7)(x))

@@ -72,16 +72,17 @@ def reference() -> nn.Module:
 class ResNet(nn.Module):
     """The network of fer_jax/models/cnn.py."""
 
-    def __init__(self, widths, blocks, dropout):
+    def __init__(self, widths, blocks, activation, dropout):
         super().__init__()
+        activate = {"relu": nn.ReLU, "silu": nn.SiLU}[activation]
         layers = [nn.Conv2d(1, widths[0], 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(widths[0])]
-        layers.append(nn.ReLU())
+        layers.append(activate())
         inputs = widths[0]
         for stage, (width, count) in enumerate(zip(widths, blocks, strict=True)):
             if stage > 0:
                 layers.append(nn.MaxPool2d(2))
             for _ in range(count):
-                layers.append(Block(inputs, width))
+                layers.append(Block(inputs, width, activate))
                 inputs = width
         self.layers = nn.Sequential(*layers)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(inputs, 7))
@@ -91,12 +92,13 @@ class ResNet(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, inputs, width):
+    def __init__(self, inputs, width, activate):
         super().__init__()
+        self.activate = activate()
         self.body = nn.Sequential(
             nn.Conv2d(inputs, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
-            nn.ReLU(),
+            activate(),
             nn.Conv2d(width, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
         )
@@ -105,4 +107,4 @@ class Block(nn.Module):
             self.shortcut = nn.Sequential(nn.Conv2d(inputs, width, 1, bias=False), nn.BatchNorm2d(width))
 
     def forward(self, x):
-        return nn.functional.relu(self.shortcut(x) + self.body(x))
+        return self.activate(self.shortcut(x) + self.body(x))

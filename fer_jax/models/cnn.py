@@ -10,6 +10,9 @@ import jax.numpy as jnp
 from fer_jax.labels import SIDE
 from fer_jax.models.layers import BatchNorm, conv, max_pool_2x2
 
+ACTIVATIONS = {"relu": nn.relu, "silu": nn.silu}
+"""ReLU, and SiLU (Elfwing et al., "Sigmoid-weighted linear units", 2018), x times its sigmoid."""
+
 
 class CNN(nn.Module):
     """Stem, stages of residual blocks with pooling between them, global mean, dropout, dense layer of 7.
@@ -25,6 +28,7 @@ class CNN(nn.Module):
       num_classes: logits.
       dtype: of the convolutions; parameters, statistics and logits are float32.
       stem_stride: 2, or 1 for a first stage at the face's own size.
+      activation: a key of ``ACTIVATIONS``.
     """
 
     widths: Sequence[int]
@@ -33,6 +37,7 @@ class CNN(nn.Module):
     num_classes: int
     dtype: Any = jnp.float32
     stem_stride: int = 2
+    activation: str = "relu"
 
     def stage_side(self, stage: int) -> int:
         """Pixels a side of the feature maps of a stage, from 0, where the face has 48."""
@@ -41,12 +46,12 @@ class CNN(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         x = conv(self.widths[0], 3, strides=self.stem_stride, dtype=self.dtype)(x)
-        x = nn.relu(BatchNorm(use_running_average=not train)(x))
+        x = ACTIVATIONS[self.activation](BatchNorm(use_running_average=not train)(x))
         for stage, (features, count) in enumerate(zip(self.widths, self.blocks, strict=True)):
             if stage > 0:
                 x = max_pool_2x2(x)
             for _ in range(count):
-                x = ResidualBlock(features, self.dtype)(x, train=train)
+                x = ResidualBlock(features, self.dtype, self.activation)(x, train=train)
         x = jnp.mean(x.astype(jnp.float32), (1, 2))
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return nn.Dense(self.num_classes)(x)
@@ -57,13 +62,15 @@ class ResidualBlock(nn.Module):
 
     features: int
     dtype: Any
+    activation: str
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        activate = ACTIVATIONS[self.activation]
         y = conv(self.features, 3, dtype=self.dtype)(x)
-        y = nn.relu(BatchNorm(use_running_average=not train)(y))
+        y = activate(BatchNorm(use_running_average=not train)(y))
         y = conv(self.features, 3, dtype=self.dtype)(y)
         y = BatchNorm(use_running_average=not train)(y)
         if x.shape[-1] != self.features:
             x = BatchNorm(use_running_average=not train)(conv(self.features, 1, dtype=self.dtype)(x))
-        return nn.relu(x + y)
+        return activate(x + y)
