@@ -89,7 +89,7 @@ def test_starts_from_no_network_of_other_sizes(runs, tmp_path):
     # A CNN of the package: the network's kind, and the sizes of that kind.
     expected = (
         r'add --config.model=cnn --config.normalize=global "--config.cnn.widths=\(8,16,32,64\)" '
-        r"--config.cnn.stem_stride=1$"
+        r'"--config.cnn.blocks=\(1,1,2,1\)" --config.cnn.stem_stride=1$'
     )
     with pytest.raises(UserError, match=expected):
         run_train.train(tiny_config(initial_weights="tiny"), tmp_path)
