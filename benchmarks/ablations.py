@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 BASE = (
     "--config=configs/cnn.py",
     "--config.augment=True",
-    # A smaller network, of which sixteen rows are trained in two hours.
+    # A smaller network, of which all rows are trained in two hours.
     "--config.cnn.widths=(32,64,128,256)",
     "--config.cnn.blocks=(1,1,2,1)",
     "--config.cnn.activation=relu",
