@@ -1,5 +1,7 @@
 """What a run tells while it trains, on the screen."""
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ import jax
 import numpy as np
 
 from fer_jax.data.faces import Splits
-from fer_jax.labels import LABELS
+from fer_jax.labels import LABELS, SIDE
 from fer_jax.models import parameter_table
 from fer_jax.progress import duration
 from fer_jax.stored import Record
@@ -34,9 +36,25 @@ def network(name: str, params: Any, *, devices: int) -> None:
         print(f"{devices} of {jax.device_count()} devices are used: batch_size is no multiple of more")
 
 
-def other_network(part: str, name: str, record: Record) -> None:
+def other_network(part: str, name: str, record: Record, data_digest: str) -> None:
     """Which trained network takes ``part`` in this training, and how good it is."""
     print(f"{part}: {name}, {record.rows[-1]['val_accuracy']:.1%} on its validation faces")
+    if record.data["digest"] != data_digest:
+        print(
+            "  was trained on other faces than this run's; if this run's validation faces were among them, "
+            "the validation accuracy below is too high"
+        )
+
+
+def training(*, epochs: int, steps: int, sides: Sequence[int], where: Path) -> None:
+    """What is about to begin."""
+    print(f"training: {epochs} epochs of {steps} steps; writes to {where}/")
+    shares = [side for side, _ in itertools.groupby(sides)]
+    if shares != [SIDE]:
+        print(
+            f"  on faces of {', then '.join(map(str, shares))} pixels a side; validation is at {SIDE} "
+            f"throughout, so that its accuracy is low until training gets near that size"
+        )
 
 
 def resumed(

@@ -56,8 +56,9 @@ def pack(workdir: Path, name: str, folder: Path | None = None) -> dict[str, Any]
         "synthetic_probabilities": np.round(chances, 5).tolist(),
     }
     # A path of the machine that trained is of no use elsewhere.
-    named = {field: record.config.get(field, "") for field in ("dataset", "teacher", "initial_weights")}
-    names = {field: ",".join(Path(part).name for part in paths.split(",")) for field, paths in named.items()}
+    paths = {field: [record.config.get(field, "")] for field in ("dataset", "initial_weights")}
+    paths["teacher"] = record.config.get("teacher", "").split(",")
+    names = {field: ",".join(Path(path.strip()).name for path in several) for field, several in paths.items()}
     config = {**record.config, **names}
     shipped.save(name, weights, Record(config, [row], record.labels, record.data), figures, folder)
     return figures

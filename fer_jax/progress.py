@@ -23,10 +23,10 @@ class EpochProgress:
         epochs: int,
         steps: int,
         batch_size: int,
-        epochs_left: int,
+        epochs_left: float,
         seconds: float = 0.0,
     ) -> None:
-        """``seconds``: that an earlier process has spent in this epoch."""
+        """``epochs_left``: in epochs as long as this one; ``seconds``: of it, by an earlier process."""
         self._title = f"epoch {epoch:>{len(str(epochs))}}/{epochs}"
         self._steps, self._batch_size, self._epochs_left = steps, batch_size, epochs_left
         self._spoke = time.monotonic()

@@ -14,7 +14,7 @@ from fer_jax import checkpoint, evaluate, plots, workdir
 from fer_jax.calibration import Bins, expected_calibration_error
 from fer_jax.choose_weights import choose_weights
 from fer_jax.data import load_dataset
-from fer_jax.data.faces import Faces, Splits
+from fer_jax.data.faces import Faces, Splits, digest
 from fer_jax.data.split import rows_shared
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
@@ -37,9 +37,14 @@ def evaluate_run(
     Raises:
       UserError: no checkpoint, no such split, or bad input.
     """
-    weights, config, row = load_weights(where, given, overrides, shipped_name=shipped_name)
+    weights, record, config, row = load_record(where, given, overrides, shipped_name=shipped_name)
     splits = load_dataset(config)
     labelled_faces(config, splits)
+    if record.data["digest"] != digest(splits):
+        print(
+            f"  were trained on other faces than {config['dataset']} has for training; if those scored here "
+            "were among them, the figures below are too high"
+        )
     score_and_report(weights, config, splits, where, epoch=row["epoch"])
 
 

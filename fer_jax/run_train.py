@@ -1,19 +1,17 @@
 """``--mode=train``: from a config and a workdir to a trained, saved network."""
 
 import contextlib
-import hashlib
 import signal
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from fer_jax import announce, checkpoint, distributed, integrity, run_evaluate, signals, workdir
 from fer_jax.choose_weights import NamedNetworks, named_networks
 from fer_jax.data import load_dataset
-from fer_jax.data.faces import Splits
+from fer_jax.data.faces import Splits, digest
 from fer_jax.data.files import os_reason
 from fer_jax.distributed import on_first
 from fer_jax.errors import UserError
@@ -28,15 +26,6 @@ from fer_jax.stored import Record
 from fer_jax.train import Position, fit, is_finished
 from fer_jax.train_step import Batch
 from fer_jax.training_pieces import batch_size_of, make_pieces
-
-
-def digest(splits: Splits) -> str:
-    """Changes when any training or validation pixel or label does."""
-    h = hashlib.blake2b(digest_size=16)
-    for part in (splits.train, splits.validation):
-        h.update(np.ascontiguousarray(part.images))
-        h.update(np.ascontiguousarray(part.labels))
-    return h.hexdigest()
 
 
 def train(config: ConfigDict, where: Path) -> None:
@@ -145,10 +134,8 @@ def _train(
     if config.augment:
         augmentation = config.augmentation.to_dict()
         on_first(lambda: save_augmented_faces(where / "augmented.png", splits.train.images, augmentation))
-    if initial:
-        announce.other_network("starts from", config.initial_weights, initial[1])
     for name, (_, of_teacher) in teachers.items():
-        announce.other_network("teacher", name, of_teacher)
+        announce.other_network("teacher", name, of_teacher, record.data["digest"])
     state, rows, position = pieces.state, [], None
     if restored := _restore(where, state):
         state, before = restored
@@ -156,6 +143,8 @@ def _train(
         announce.resumed(where, rows, position, before.config["epochs"], config.epochs)
         # Of the epochs after a checkpoint that was damaged, or not complete when the process was killed.
         on_first(lambda: workdir.write_rows(where / "metrics.jsonl", rows))
+    elif initial:
+        announce.other_network("starts from", config.initial_weights, initial[1], record.data["digest"])
     with signals.noted_signals() as signal_number, contextlib.ExitStack() as writing:
         opened = open_outputs(where, rows, tensorboard=config.tensorboard)
         outputs: list[Outputs] = []  # of the first process alone
@@ -165,8 +154,11 @@ def _train(
             found = record._replace(rows=rows)
             on_first(lambda: save_epoch(outputs[0], state, pieces.normalization, found))
 
-        print(
-            f"training: {config.epochs} epochs of {len(splits.train) // batch_size} steps; writes to {where}/"
+        announce.training(
+            epochs=config.epochs,
+            steps=len(splits.train) // batch_size,
+            sides=config.train_sides,
+            where=where,
         )
         state, rows, stopped = fit(
             state,

@@ -72,6 +72,12 @@ def side_of_epoch(epoch: int, *, epochs: int, sides: Sequence[int]) -> int:
     return sides[(epoch - 1) * len(sides) // epochs]
 
 
+def epochs_left(epoch: int, *, epochs: int, sides: Sequence[int]) -> float:
+    """Work after ``epoch``, in epochs of its own size: what a face costs grows with its pixels."""
+    areas = [side_of_epoch(e, epochs=epochs, sides=sides) ** 2 for e in range(epoch, epochs + 1)]
+    return sum(areas[1:]) / areas[0]
+
+
 def fit(
     state: TrainState,
     *,
@@ -137,7 +143,7 @@ def fit(
             epochs=epochs,
             steps=len(order),
             batch_size=batch_size,
-            epochs_left=epochs - epoch,
+            epochs_left=epochs_left(epoch, epochs=epochs, sides=sides),
             seconds=start.epoch_seconds,
         )
         side = side_of_epoch(epoch, epochs=epochs, sides=sides)

@@ -49,6 +49,17 @@ def test_learns_from_a_teacher(runs, tmp_path, capsys):
     assert not (tmp_path / "new").exists()
 
 
+def test_tells_where_a_network_may_have_seen_the_validation_faces(runs, tmp_path, capsys):
+    options = {"teacher": str(runs[0]), "initial_weights": str(runs[1]), "synthetic.num_train": 63}
+    run_train.train(tiny_config(epochs=1, **options), tmp_path)
+    assert capsys.readouterr().out.count("was trained on other faces than this run's") == 2
+    # What a run began from is no news once it goes on from its own checkpoint.
+    run_train.train(tiny_config(epochs=2, **options), tmp_path)
+    told = capsys.readouterr().out
+    assert "starts from" not in told
+    assert told.count("was trained on other faces than this run's") == 1
+
+
 def test_goes_on_with_a_teacher_that_has_changed(runs, tmp_path, capsys):
     """And says so, but not where only its name has blanks around it."""
     teacher = tmp_path / "teacher"
@@ -75,7 +86,9 @@ def test_starts_from_a_network(runs, tmp_path, capsys):
     """At a rate of 0 it stays what it was; without averages, whose rounding would show."""
     config = tiny_config(initial_weights=str(runs[0]), epochs=1, learning_rate=0.0, ema_decay=0.0, seed=0)
     run_train.train(config, tmp_path)
-    assert f"starts from: {runs[0]}, " in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"starts from: {runs[0]}, " in told
+    assert "trained on other faces" not in told
     weights, before = checkpoint.load_best(tmp_path)[0], checkpoint.load_best(runs[0])[0]
     assert_trees_equal(weights.variables["params"], before.variables["params"])
 

@@ -106,7 +106,7 @@ def test_chosen_without_a_checkpoint_only(ours):
     assert choose_weights(where, "mlp")[3] == f"{where}, epoch 1, trained on synthetic"
 
 
-def test_predict_and_eval(ours):
+def test_predict_and_eval(ours, capsys):
     faces = draw_faces(21, seed=2)
     write_homework_csv(ours / "faces.csv", faces)
     given, where = workdir.plain(tiny_config()), ours / "runs" / "mlp"
@@ -125,6 +125,7 @@ def test_predict_and_eval(ours):
     given["dataset"] = str(ours / "faces.csv")
     run_evaluate.evaluate_run(where, given, ["dataset"], shipped_name="mlp")
     assert json.loads((where / "eval" / "metrics.json").read_text())["num_examples"] == 7
+    assert "trained on other faces" in capsys.readouterr().out
     assert not checkpoint.has_checkpoint(where)
 
 
@@ -146,6 +147,23 @@ def test_pack(tmp_path):
     assert figures["validation"]["one"]["accuracy"] == pytest.approx(row["val_accuracy"], abs=1 / 21)
     chances = run_evaluate.probabilities(loaded, record.config, pack_weights.check_faces(), views="one")
     np.testing.assert_allclose(chances, figures["synthetic_probabilities"], atol=1e-5)
+
+
+def test_packed_names_are_no_paths(tmp_path):
+    """Of the data set, whose name may have commas, and of each of several teachers."""
+    data = tmp_path / "some, folder" / "faces, all.csv"
+    data.parent.mkdir()
+    write_homework_csv(data, draw_faces(70, seed=2))
+    run_train.train(tiny_config(epochs=1, dataset=str(data)), tmp_path / "a")
+    teachers = f"{tmp_path / 'a'}, cnn"
+    run_train.train(tiny_config(epochs=1, dataset=str(data), teacher=teachers), tmp_path / "b")
+    pack_weights.pack(tmp_path / "b", "mine", tmp_path)
+    config = shipped.load("mine", tmp_path)[1].config
+    assert (config["dataset"], config["teacher"], config["initial_weights"]) == (
+        "faces, all.csv",
+        "a,cnn",
+        "",
+    )
 
 
 @pytest.mark.parametrize("name", shipped.names())

@@ -14,7 +14,7 @@ import scipy.stats
 
 from fer_jax.preprocess import class_weights, fit_normalization
 from fer_jax.state import TrainState, create_state
-from fer_jax.train import side_of_epoch
+from fer_jax.train import epochs_left, side_of_epoch
 from fer_jax.train_step import (
     Batch,
     empty_totals,
@@ -404,6 +404,13 @@ def test_sampling_never_draws_weight_zero():
 def test_sides_have_equal_shares_of_the_run(epochs, sides, expected):
     found = [side_of_epoch(epoch, epochs=epochs, sides=sides) for epoch in range(1, epochs + 1)]
     assert found == expected
+
+
+def test_time_left_counts_pixels():
+    """Twice the side is four times the work: after the first of 2, 2, 4 and 4 pixels, 1 + 4 + 4 like it."""
+    left = [epochs_left(epoch, epochs=4, sides=(2, 4)) for epoch in (1, 2, 3, 4)]
+    assert left == [9, 8, 1, 0]
+    assert epochs_left(3, epochs=20, sides=(48,)) == 17
 
 
 class Mean(nn.Module):

@@ -44,6 +44,12 @@ def test_values_and_gradients(side):
         assert_close(gradient, expected)
 
 
+@pytest.mark.parametrize(("height", "width"), [(7, 7), (12, 6)])
+def test_images_that_no_tile_divides(height, width):
+    with pytest.raises(ValueError, match=f"{height} x {width} pixels"):
+        winograd.convolve(jnp.zeros((2, height, width, 3)), jnp.zeros((3, 3, 3, 4)))
+
+
 def test_for_whom():
     def suits(*shape, features=64, dtype=jnp.float32):
         return winograd.suits(jax.ShapeDtypeStruct(shape, dtype), features)

@@ -42,8 +42,12 @@ def suits(images: jax.Array, features: int) -> bool:
 def convolve(images: jax.Array, kernel: jax.Array) -> jax.Array:
     """``SAME`` convolution without stride, float32 (N, S, S, C) by (3, 3, C, K) to (N, S, S, K).
 
-    S must be a multiple of 3, 4 or 5. Equal to the direct sum to about 1e-5 of the largest output.
+    Equal to the direct sum to about 1e-5 of the largest output. Raises ValueError unless S is a multiple of
+    3, 4 or 5.
     """
+    _, height, width, _ = images.shape
+    if height != width or _tile(height) is None:
+        raise ValueError(f"images of {height} x {width} pixels: a square of a multiple of 3, 4 or 5 expected")
     return _forward(images, kernel)[0]
 
 
