@@ -57,6 +57,8 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    # As standard error does: a file's name, or a bar, that the terminal cannot show should end nothing.
+    sys.stdout.reconfigure(errors="backslashreplace")
     replace_handlers(raise_stopped)
     try:
         app.run(main, flags_parser=parse_flags)

@@ -69,8 +69,10 @@ def resumed(
         print(f"  {before} epochs before, {now} now: the learning-rate schedule stretches to the new length")
 
 
-def where_stopped(position: Position, rows: list[dict[str, Any]]) -> str:
-    """A line's part that says where a signal ended the run."""
+def where_stopped(position: Position | None, rows: list[dict[str, Any]]) -> str:
+    """A line's part that says where a signal ended the run; None for after the last step."""
+    if position is None:
+        return "stopped after the last epoch; saved, not yet scored"
     if position.row:
         return f"stopped in epoch {position.epoch}, after {position.row} of its steps; saved"
     return f"stopped after epoch {rows[-1]['epoch']}; saved" if rows else "stopped before the first step"

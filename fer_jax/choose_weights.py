@@ -46,7 +46,7 @@ def by_path_or_name(workdir_or_name: str | Path) -> tuple[Weights, Record]:
     Raises:
       UserError: neither is there; lists the names.
     """
-    where = Path(workdir_or_name)
+    where = Path(workdir_or_name).expanduser()
     if str(workdir_or_name) in shipped.names() and not where.exists():
         return shipped.load(str(workdir_or_name))[:2]
     if not where.exists():

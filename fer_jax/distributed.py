@@ -109,6 +109,11 @@ def in_all(work: Callable[[], Any]) -> Any:
     return kept[0]
 
 
+def in_any(flag: bool) -> bool:
+    """Whether ``flag`` is raised in any process."""
+    return any(_together(lambda: flag))
+
+
 def same_in_all(what: str, value: str) -> None:
     """Raises UserError if ``value``, which is a digest of ``what``, is not the same in each process."""
     values = _exchange(value)

@@ -1,6 +1,7 @@
 """What each ``--mode`` does, and where its run lives. Imports JAX, so main.py imports it after the flags."""
 
 import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,9 @@ def run(
     Raises:
       UserError: as the function of the mode.
     """
+    # A shell leaves the ~ in --output=~/out.csv alone.
+    source, output = (path and os.path.expanduser(path) for path in (source, output))
+    workdirs = workdirs and ",".join(map(os.path.expanduser, workdirs.split(",")))
     if config.distributed and mode != "train":
         raise UserError(
             f"config.distributed is for training; leave it out, --mode={mode} is done by one process"

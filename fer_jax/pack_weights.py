@@ -75,7 +75,7 @@ def _logits(weights: Weights, config: dict[str, Any], images: np.ndarray, views:
     logits_of = jax.jit(make_logits(model=model, normalize_kind=config["normalize"], views=views))
     parts = [
         np.asarray(logits_of(weights.variables, weights.normalization, images[rows]))[:, mask]
-        for rows, mask in padded_batches(len(images), config["batch_size"])
+        for rows, mask in padded_batches(len(images), min(config["batch_size"], len(images)))
     ]
     return np.concatenate(parts, 1)
 

@@ -15,7 +15,7 @@ def parse_flags(argv: list[str]) -> list[str]:
     Ends the program with one line and status 1 on a flag, a config field, a value or a file that is
     not right: while flags are parsed, such errors can only be the user's.
     """
-    if not any(argument.startswith(("--config=", "-config=")) for argument in argv):
+    if not any(argument.split("=")[0] in ("--config", "-config") for argument in argv[1:]):
         argv = [argv[0], f"--config={_DEFAULT}", *argv[1:]]
     try:
         rest = flags.FLAGS(argv)

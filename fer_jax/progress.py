@@ -24,16 +24,19 @@ class EpochProgress:
         steps: int,
         batch_size: int,
         epochs_left: float,
-        seconds: float = 0.0,
     ) -> None:
-        """``epochs_left``: in epochs as long as this one; ``seconds``: of it, by an earlier process."""
+        """``epochs_left``: after this one, in epochs as long as it is."""
         self._title = f"epoch {epoch:>{len(str(epochs))}}/{epochs}"
         self._steps, self._batch_size, self._epochs_left = steps, batch_size, epochs_left
-        self._spoke = time.monotonic()
-        self._started = self._spoke - seconds
+        self.begin()
         self._bar = (
             tqdm(total=steps, desc=self._title, bar_format=_BAR, leave=False) if sys.stderr.isatty() else None
         )
+
+    def begin(self, seconds: float = 0.0) -> None:
+        """The steps begin now, all being compiled; ``seconds``: an earlier process's, of this epoch."""
+        self._spoke = time.monotonic()
+        self._started = self._spoke - seconds
 
     def update(self, done: int, read_totals: Callable[[], Any]) -> None:
         """After ``done`` steps; ``read_totals`` is called only where something is shown."""

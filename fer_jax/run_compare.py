@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from fer_jax import run_evaluate
-from fer_jax.data import load_dataset
 from fer_jax.metrics import accuracy_interval
 from fer_jax.models import count_parameters
 
@@ -33,7 +32,10 @@ def compare_runs(runs: list[Path], given: Mapping[str, Any], overrides: list[str
       UserError: as ``run_evaluate.evaluate_run``, for any of them, before any figure is written.
     """
     loaded = [run_evaluate.load_weights(run, given, overrides) for run in runs]
-    faces = [run_evaluate.labelled_faces(config, load_dataset(config)) for _, config, _ in loaded]
+    told: set[str] = set()
+    faces = [
+        run_evaluate.labelled_faces(config, run_evaluate.load_told(config, told)) for _, config, _ in loaded
+    ]
     rows = []
     for run, (weights, config, row), scored in zip(runs, loaded, faces, strict=True):
         result, _ = run_evaluate.score(weights, config, scored, config["split"], views=config["views"])

@@ -1,5 +1,6 @@
 """Comparing the config of a command with that of a run on disk."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,10 @@ _OF_THE_COMMAND = ("serve.", "distributed", "coordinator_address", "num_processe
 
 _YOUNGER = {"initial_weights": "", "cnn.stem_stride": 2, "cnn.activation": "relu"}
 """What was done before a field was there; without it, a flag that an older run cannot follow is accepted."""
+
+_WITHOUT_EFFECT = ("cache", "epochs", "seeds")
+"""Fields of training that change nothing in what its checkpoint is evaluated to; a run may have been given
+more epochs after its best checkpoint, and each of several seeds is a run of one."""
 
 SPLITS = ("validation", "test")
 
@@ -82,7 +87,9 @@ def check_values(config: Mapping[str, Any]) -> None:
     for name in _BELOW_ONE:
         _require(0 <= flat[name] < 1, name, flat[name], "0 or more, and below 1")
     for name in (*_NOT_NEGATIVE, *ranges):
-        _require(flat[name] >= 0, name, flat[name], "0 or more")
+        _require(0 <= flat[name] < math.inf, name, flat[name], "a number of 0 or more")
+    last = flat["seed"] + flat["seeds"] - 1
+    _require(last < 2**63, "seed", flat["seed"], "seeds below 2 to the power of 63")
     _require(flat["serve.host"] != "", "serve.host", flat["serve.host"], "an address, as 127.0.0.1")
     _require(0 <= flat["serve.port"] <= 65535, "serve.port", flat["serve.port"], "0 to 65535")
     for name in ("augmentation.erasing_probability", "teacher_share"):
@@ -175,7 +182,8 @@ def merge_for_evaluation(
       UserError: a field was set that belongs to the checkpoint, to another value.
     """
     old, new = fields_of_run(saved), fields_of_run(given)
-    refused = [f for f in overrides if f not in EVALUATION_FIELDS and old.get(f) != new.get(f)]
+    free = (*EVALUATION_FIELDS, *_WITHOUT_EFFECT)
+    refused = [f for f in overrides if f not in free and old.get(f) != new.get(f)]
     if refused:
         changes = ", ".join(f"{name} is {old.get(name)!r} there, {new.get(name)!r} here" for name in refused)
         raise UserError(

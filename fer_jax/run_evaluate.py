@@ -38,14 +38,24 @@ def evaluate_run(
       UserError: no checkpoint, no such split, or bad input.
     """
     weights, record, config, row = load_record(where, given, overrides, shipped_name=shipped_name)
-    splits = load_dataset(config)
+    splits = load_told(config, set())
     labelled_faces(config, splits)
     if record.data["digest"] != digest(splits):
         print(
-            f"  were trained on other faces than {config['dataset']} has for training; if those scored here "
-            "were among them, the figures below are too high"
+            f"  the weights were trained on other faces than {config['dataset']} has for training; if those "
+            "scored here were among them, the figures below are too high"
         )
     score_and_report(weights, config, splits, where, epoch=row["epoch"])
+
+
+def load_told(config: Mapping[str, Any], told: set[str]) -> Splits:
+    """The config's data set; prints what it says of its splits, but for what is in ``told``, which grows."""
+    splits = load_dataset(config)
+    for note in splits.notes:
+        if note not in told:
+            print(f"  {note}")
+    told.update(splits.notes)
+    return splits
 
 
 def labelled_faces(config: Mapping[str, Any], splits: Splits) -> Faces:
@@ -106,7 +116,7 @@ def score(
         weights.normalization,
         faces.images,
         faces.labels,
-        batch_size=config["batch_size"],
+        batch_size=min(config["batch_size"], len(faces)),
     )
     error = {"expected_calibration_error": expected_calibration_error(result.bins)}
     return {"split": split, "views": views, **summarize(result.confusion, result.loss), **error}, result.bins

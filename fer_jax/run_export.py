@@ -87,7 +87,7 @@ def export(
 def _check_request(where: Path, given: Mapping[str, Any], overrides: list[str], output: str | None) -> Path:
     if output is None:
         raise UserError("--mode=export needs --output=DIR")
-    folder = Path(output).expanduser()
+    folder = Path(output)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{output}: is a file; a folder to write the model's files to was expected")
     if "views" in overrides and given["views"] != "one":

@@ -56,11 +56,12 @@ def predict_photos(source: str, predict: Predict, output: Path, *, with_probabil
       with_probabilities: add one column a label.
 
     Raises:
-      UserError: no picture there, OpenCV is needed and not installed, or pictures could not be read.
+      UserError: no picture there, or only where the marked ones go, OpenCV is needed and not installed, or
+        pictures could not be read.
     """
-    paths = picture_paths(source)
-    root = Path(source) if Path(source).is_dir() else Path(source).parent
     folder = output.with_name(f"{output.stem}_pictures")
+    paths = _paths(source, marked=folder)
+    root = Path(source) if Path(source).is_dir() else Path(source).parent
     started = time.monotonic()
     unread: list[UserError] = []
     results = []
@@ -84,6 +85,21 @@ def predict_photos(source: str, predict: Predict, output: Path, *, with_probabil
 def describe(chances: np.ndarray) -> str:
     """The likeliest expression of probabilities (7,), for people: ``happy 93 %``."""
     return f"{LABELS[int(chances.argmax())]} {100 * chances.max():.0f} %"
+
+
+def _paths(source: str, *, marked: Path) -> list[Path]:
+    """The pictures of ``source`` but for those in ``marked``: earlier copies, or what would be replaced."""
+    found = picture_paths(source)
+    places = (path.parent.resolve() for path in found)
+    inside = [marked.resolve() in (place, *place.parents) for place in places]
+    if all(inside):
+        raise UserError(
+            f"{source}: its pictures are in {marked}/, where those with marked faces would be written; "
+            "give --output another name"
+        )
+    if any(inside):
+        print(f"left out: {_count(sum(inside), 'picture')} in {marked}/, where those with marked faces go")
+    return [path for path, is_inside in zip(found, inside, strict=True) if not is_inside]
 
 
 def _read(paths: Iterable[Path], unread: list[UserError]) -> Iterator[_Photo]:

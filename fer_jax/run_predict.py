@@ -40,11 +40,10 @@ def predict_file(
     """
     if source is None or output is None:
         raise UserError("--mode=predict needs --input=PATH and --output=OUT.csv")
+    if Path(output).is_dir():
+        raise UserError(f"--output={output}: is a folder; a CSV file to write was expected")
     # Of several seeds the ensemble: the mean of their probabilities.
-    networks = [
-        run_evaluate.load_weights(run, given, overrides, shipped_name=shipped_name)
-        for run in run_seeds.folders(where) or [where]
-    ]
+    networks = run_seeds.load_members(where, given, overrides, shipped_name=shipped_name)
 
     def predict(images: np.ndarray) -> np.ndarray:
         chances = [

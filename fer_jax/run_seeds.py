@@ -9,7 +9,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fer_jax import checkpoint, run_evaluate, run_train, workdir
-from fer_jax.data import load_dataset
 from fer_jax.distributed import on_first
 from fer_jax.errors import UserError
 
@@ -26,6 +25,20 @@ def require_one(where: Path) -> None:
     """Raises UserError if the workdir ``where`` holds runs of several seeds, and names one of them."""
     if members := folders(where):
         raise UserError(f"{where}: holds runs of several seeds; name one of them: --workdir={members[0]}")
+
+
+def load_members(
+    where: Path, given: Mapping[str, Any], overrides: list[str], *, shipped_name: str | None = None
+) -> list[tuple[checkpoint.Weights, dict[str, Any], dict[str, Any]]]:
+    """As ``run_evaluate.load_weights`` of each seed in the workdir ``where``, or of the one run there.
+
+    Nothing takes the place of a seed that has no checkpoint yet: it raises UserError.
+    """
+    if members := folders(where):
+        # Each member has a seed of its own, counted from the command's.
+        overrides = [name for name in overrides if name != "seed"]
+        return [run_evaluate.load_weights(member, given, overrides) for member in members]
+    return [run_evaluate.load_weights(where, given, overrides, shipped_name=shipped_name)]
 
 
 def train_seeds(config: ConfigDict, where: Path) -> None:
@@ -60,9 +73,10 @@ def evaluate_seeds(where: Path, given: Mapping[str, Any], overrides: list[str]) 
     """
     members = folders(where)
     records, results, chances = [], {}, []
-    for member in members:
-        weights, config, row = run_evaluate.load_weights(member, given, overrides)
-        faces = run_evaluate.labelled_faces(config, load_dataset(config))
+    told: set[str] = set()
+    networks = load_members(where, given, overrides)
+    for member, (weights, config, row) in zip(members, networks, strict=True):
+        faces = run_evaluate.labelled_faces(config, run_evaluate.load_told(config, told))
         result, _ = run_evaluate.score(weights, config, faces, config["split"], views=config["views"])
         run_evaluate.report(result, member, epoch=row["epoch"], quiet=True)
         results[member.name] = result

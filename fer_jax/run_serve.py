@@ -42,10 +42,7 @@ def serve(
     from fer_jax.web.app import make_app
 
     # Of several seeds the ensemble: the mean of their probabilities.
-    loaded = [
-        run_evaluate.load_weights(run, given, overrides, shipped_name=shipped_name)
-        for run in run_seeds.folders(where) or [where]
-    ]
+    loaded = run_seeds.load_members(where, given, overrides, shipped_name=shipped_name)
     with (
         contextlib.suppress(KeyboardInterrupt),
         _bind(given["serve"]["host"], given["serve"]["port"]) as listener,

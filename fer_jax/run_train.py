@@ -184,7 +184,7 @@ def _train(
             found = record._replace(rows=rows, position=stopped._asdict())
             on_first(lambda: checkpoint.save(outputs[0].checkpoints, state, pieces.normalization, found))
         on_first(writing.close)
-    if stopped:
+    if stopped or distributed.in_any(bool(signal_number())):
         # Of several processes only some may have got the signal.
         number = signal_number() or signal.SIGTERM
         raise signals.Stopped(number, f"{where}: {announce.where_stopped(stopped, rows)}")

@@ -144,7 +144,6 @@ def fit(
             steps=len(order),
             batch_size=batch_size,
             epochs_left=epochs_left(epoch, epochs=epochs, sides=sides),
-            seconds=start.epoch_seconds,
         )
         side = side_of_epoch(epoch, epochs=epochs, sides=sides)
         if side not in compiled:
@@ -152,6 +151,7 @@ def fit(
             totals = replicate(mesh, empty_totals())
             arguments = (state, totals, data, order, np.int32(0), device_key)
             compiled[side] = loop_step.lower(*arguments, side=side).compile()
+        progress.begin(start.epoch_seconds)
         state, totals, done, seconds = run_epoch(
             state,
             compiled[side],

@@ -91,7 +91,10 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes ``text``, atomically; the folder is made if need be."""
+    """Writes ``text``, atomically; the folder is made if need be.
+
+    A file's name in it that is not UTF-8 is written as the file system has it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")

@@ -1,6 +1,7 @@
 """Whatever the user gets wrong: one line says what and where, and nothing is left behind."""
 
 import gzip
+import math
 import os
 import subprocess
 import sys
@@ -145,6 +146,8 @@ def test_bad_data(tmp_path, make, named):
         ("batch_size", 0),
         ("epochs", 0),
         ("seed", -1),
+        ("seed", 2**63),
+        ("warmup_epochs", math.inf),
     ],
 )
 def test_bad_setting(tmp_path, field, value):
@@ -188,7 +191,7 @@ def test_command_line(tmp_path, args, named):
     """What the user of main.py sees."""
     label_7(tmp_path)
     before = sorted(tmp_path.iterdir())
-    command = [sys.executable, ROOT / "main.py", f"--config={ROOT}/configs/mlp.py", *args]
+    command = [sys.executable, ROOT / "main.py", "--config", f"{ROOT}/configs/mlp.py", *args]
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path.with_name("cache"))}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 1

@@ -93,6 +93,12 @@ def test_starts_from_a_network(runs, tmp_path, capsys):
     assert_trees_equal(weights.variables["params"], before.variables["params"])
 
 
+def test_named_below_the_home_folder(runs, monkeypatch):
+    monkeypatch.setenv("HOME", str(runs[0].parent))
+    networks = named_networks(workdir.plain(tiny_config(teacher=f"~/{runs[0].name}")))
+    assert list(networks.teachers) == [f"~/{runs[0].name}"]
+
+
 def test_starts_from_no_network_of_other_sizes(runs, tmp_path):
     expected = r'a network of other sizes or normalization; add "--config.mlp.hidden=\(8,\)"$'
     with pytest.raises(UserError, match=expected):

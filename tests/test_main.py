@@ -14,7 +14,7 @@ from PIL import Image
 from sklearn import metrics
 
 from configs import mlp
-from fer_jax import run_evaluate, run_predict, run_train, workdir
+from fer_jax import modes, run_evaluate, run_predict, run_train, workdir
 from fer_jax.data.faces import Faces
 from fer_jax.data.read_csv import write_homework_csv
 from fer_jax.data.synthetic import draw_faces, synthetic_splits
@@ -195,14 +195,31 @@ def predict(where, source, output, **options):
 
 
 def test_eval_with_flipped_views(copy):
-    result = evaluate(copy / RUN, views="flip", batch_size=4)
+    """Beside fields of training that change nothing here."""
+    result = evaluate(copy / RUN, views="flip", batch_size=4, epochs=9, seeds=2, cache=False)
     assert (result["views"], result["split"], result["num_examples"]) == ("flip", "validation", 21)
 
 
-def test_eval_on_another_data_set(copy):
+def test_eval_takes_no_larger_batch_than_there_are_faces(copy, monkeypatch):
+    sizes, real = [], run_evaluate.evaluate.evaluate
+
+    def noted(*args, batch_size, **options):
+        sizes.append(batch_size)
+        return real(*args, batch_size=batch_size, **options)
+
+    monkeypatch.setattr(run_evaluate.evaluate, "evaluate", noted)
+    expected = evaluate(copy / RUN, batch_size=4)
+    assert evaluate(copy / RUN, batch_size=100_000) == pytest.approx(expected, rel=1e-5)
+    assert sizes == [4, 21]
+
+
+def test_eval_on_another_data_set(copy, capsys):
     faces = draw_faces(70, seed=5)
     write_homework_csv(copy / "other.csv", faces)
     assert evaluate(copy / RUN, dataset=str(copy / "other.csv"))["num_examples"] == 7
+    printed = capsys.readouterr().out
+    assert "other.csv gives no validation faces: 7 of its 70 training faces (10.0%) were drawn" in printed
+    assert "were trained on other faces than" in printed
     with pytest.raises(UserError, match=r"other.csv: gives no labelled test faces"):
         evaluate(copy / RUN, dataset=str(copy / "other.csv"), split="test")
 
@@ -242,7 +259,17 @@ def test_predict_pictures(trained, tmp_path):
     assert out.to_dict("records") == [{"id": str(paths[2]), "label": expected["label"][2]}]
 
 
+def test_paths_below_the_home_folder(copy, monkeypatch):
+    monkeypatch.setenv("HOME", str(copy))
+    write_homework_csv(copy / "faces.csv", draw_faces(4, seed=4))
+    options = {"overrides": [], "workdirs": f"~/{RUN}", "with_probabilities": False}
+    modes.run("predict", mlp.get_config(), "mlp", source="~/faces.csv", output="~/out.csv", **options)
+    assert len(pd.read_csv(copy / "out.csv")) == 4
+
+
 def test_predict_on_bad_input_writes_nothing(trained, tmp_path):
+    with pytest.raises(UserError, match=r"^--output=.*: is a folder; "):
+        predict(trained / RUN, tmp_path / "missing.csv", tmp_path)
     with pytest.raises(UserError, match=r"missing.csv: "):
         predict(trained / RUN, tmp_path / "missing.csv", tmp_path / "out.csv")
     assert not list(tmp_path.iterdir())

@@ -1,5 +1,6 @@
 """Faces in photos: found where they were put, cropped to the pixel, marked; and predictions for a folder."""
 
+import os
 import sys
 
 import numpy as np
@@ -138,6 +139,39 @@ def test_folder_of_photos(folder, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "4 faces in 4 pictures" in printed
     assert f"no face found in 1 of them: {folder / 'empty.png'}" in printed
+
+
+def test_no_picture_is_replaced(folder, tmp_path):
+    """Where the marked ones would go to the folder that the pictures are in."""
+    originals = folder.rename(tmp_path / "album_pictures")
+    before = {path: path.read_bytes() for path in originals.rglob("*") if path.is_file()}
+    for source in (originals, originals / "more", originals / "a.jpg"):
+        with pytest.raises(UserError, match="give --output another name"):
+            run_photos.predict_photos(str(source), predict, tmp_path / "album.csv", with_probabilities=False)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_marked_pictures_are_not_searched_again(folder, tmp_path, capsys):
+    tables = []
+    for _ in range(2):
+        run_photos.predict_photos(str(tmp_path), predict, tmp_path / "out.csv", with_probabilities=False)
+        tables.append((tmp_path / "out.csv").read_text())
+    assert tables[0] == tables[1]
+    assert not (tmp_path / "out_pictures" / "out_pictures").exists()
+    assert f"left out: 3 pictures in {tmp_path / 'out_pictures'}/" in capsys.readouterr().out
+
+
+def test_a_name_that_is_not_utf8(folder, tmp_path):
+    """As old zip files have them."""
+    name = os.fsencode(folder) + b"/caf\xe9.jpg"
+    try:
+        os.rename(folder / "a.jpg", name)
+    except OSError as error:
+        pytest.skip(f"this file system has no such names: {error}")
+    run_photos.predict_photos(os.fsdecode(name), predict, tmp_path / "out.csv", with_probabilities=False)
+    rows = (tmp_path / "out.csv").read_bytes().splitlines()
+    assert [row.startswith(name + b",") for row in rows] == [False, True, True]
+    assert os.listdir(os.fsencode(tmp_path / "out_pictures")) == [b"caf\xe9.jpg"]
 
 
 def test_faces_alone_have_no_place(folder, tmp_path):

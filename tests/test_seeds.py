@@ -1,6 +1,7 @@
 """Several seeds in one command: each run as if alone, their mean and spread, the ensemble."""
 
 import json
+import shutil
 import statistics
 
 import numpy as np
@@ -89,10 +90,32 @@ def test_again(trained, dataset, capsys):
     assert read_rows(trained / "seed-3") == before
 
 
+def test_flags_of_the_training_beside_eval(trained):
+    given = workdir.plain(tiny_config(seeds=2, seed=3, epochs=1))
+    run_seeds.evaluate_seeds(trained, given, ["seeds", "seed", "epochs"])
+
+
+def test_nothing_stands_in_for_a_seed(trained, tmp_path):
+    """Not the weights that come with the package, while one is not trained yet."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "seed-5").mkdir()
+    write_homework_csv(tmp_path / "faces.csv", FACES.validation)
+    with pytest.raises(UserError, match="seed-5: no checkpoint there"):
+        run_predict.predict_file(
+            tmp_path,
+            workdir.plain(tiny_config()),
+            [],
+            str(tmp_path / "faces.csv"),
+            str(tmp_path / "out.csv"),
+            with_probabilities=False,
+            shipped_name="tiny",
+        )
+
+
 def test_no_ensemble_of_seeds_that_validate_on_other_faces(trained, monkeypatch, capsys):
     """Where the split is drawn by seed, one network's validation faces are another's training faces."""
     drawn = iter([FACES, FACES._replace(validation=FACES.validation.take(np.arange(7)))])
-    monkeypatch.setattr(run_seeds, "load_dataset", lambda config: next(drawn))
+    monkeypatch.setattr(run_evaluate, "load_dataset", lambda config: next(drawn))
     monkeypatch.setattr(run_evaluate, "report", lambda *args, **options: None)
     monkeypatch.setattr(workdir, "write_json", lambda *args: None)
     run_seeds.evaluate_seeds(trained, workdir.plain(tiny_config()), [])

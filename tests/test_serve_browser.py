@@ -216,6 +216,46 @@ def test_camera(page):
     assert one(page, "#camera").text == "Use the camera"
 
 
+# The browser asks whether the camera is allowed until ``allow`` is called; ``opened`` are the films.
+ASK = """
+const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+window.opened = [];
+const asked = new Promise((resolve) => (window.allow = resolve));
+navigator.mediaDevices.getUserMedia = async (what) => {
+  await asked;
+  const film = await real(what);
+  window.opened.push(film);
+  return film;
+};
+"""
+FILMING = "return opened.map((film) => film.getTracks().some((track) => track.readyState === 'live'))"
+
+
+def test_camera_stopped_while_the_browser_asks(page):
+    page.execute_script(ASK)
+    for expected in ("Stop the camera", "Use the camera", "Stop the camera"):
+        one(page, "#camera").click()
+        assert one(page, "#camera").text == expected
+    page.execute_script("allow()")
+    wait(page, lambda: find(page, ".card"))
+    assert sorted(page.execute_script(FILMING)) == [False, True]
+    one(page, "#camera").click()
+    assert page.execute_script(FILMING) == [False, False]
+
+
+def test_a_picture_while_the_browser_asks(page):
+    """The picture stays, the camera ends as soon as it begins."""
+    page.execute_script(ASK)
+    one(page, "#camera").click()
+    page.execute_script(GIVE, "drop", "a.png", base64.b64encode(png(scene(2))).decode())
+    page.execute_script("allow()")
+    wait(page, lambda: len(find(page, ".card")) == 2)
+    wait(page, lambda: page.execute_script(FILMING) == [False])
+    assert one(page, "#photo").is_displayed()
+    assert one(page, "#camera").text == "Use the camera"
+    assert not one(page, "#error").is_displayed()
+
+
 @pytest.mark.parametrize("width", [390, 1200])
 def test_fits_its_window(page, folder, width):
     page.execute_cdp_cmd(

@@ -100,6 +100,20 @@ def test_stopped_in_the_first_epoch(whole, tmp_path):
     assert_same_run(tmp_path, whole, CONFIG)
 
 
+def test_stopped_in_the_last_validation(whole, tmp_path, capsys):
+    """After the loop's last look: what is trained is saved, and neither scoring nor another seed begins."""
+    stop = train_until(tmp_path, 12)
+    assert (stop.status, str(stop)) == (
+        130,
+        f"{tmp_path}: stopped after the last epoch; saved, not yet scored",
+    )
+    assert_same_run(tmp_path, whole, CONFIG)
+    assert not (tmp_path / "eval").exists()
+    run_train.train(CONFIG, tmp_path)
+    assert "this run is finished" in capsys.readouterr().out
+    assert (tmp_path / "eval" / "metrics.json").exists()
+
+
 def test_signals_are_noted_once(monkeypatch, capfd):
     """By real signals; the second Ctrl-C would end this process."""
     before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]

@@ -3,34 +3,37 @@
 const EVERY = 1000; // milliseconds between the starts of two frames, more if an answer takes longer
 
 let stream = null;
+let current = null; // the start that is wanted: the browser may ask for a while whether it is allowed
 
-export const isOn = () => stream !== null;
+export const isOn = () => current !== null;
 
 export async function start(video, onFrame) {
   if (!navigator.mediaDevices?.getUserMedia) {
     throw new Error("The camera works on this computer (localhost) and over https alone.");
   }
-  let opened;
+  const mine = (current = {});
+  const isOver = () => current !== mine; // stopped, or started anew
   try {
-    opened = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 } }, audio: false });
+    const opened = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 } }, audio: false });
+    if (isOver()) return end(opened);
+    stream = opened;
+    video.srcObject = opened;
+    await video.play();
   } catch (error) {
+    if (isOver()) return;
     throw new Error(reason(error));
   }
-  stream = opened;
-  video.srcObject = opened;
-  await video.play();
-  // A stream that was replaced or stopped meanwhile ends its loop.
-  while (stream === opened) {
+  while (!isOver()) {
     const next = wait(EVERY);
     const frame = await grab(video);
-    if (frame && stream === opened) await onFrame(frame);
+    if (frame && !isOver()) await onFrame(frame);
     await next;
   }
 }
 
 export function stop(video) {
-  stream?.getTracks().forEach((track) => track.stop());
-  stream = null;
+  if (stream) end(stream);
+  stream = current = null;
   video.srcObject = null;
 }
 
@@ -42,6 +45,8 @@ export function grab(video) {
   canvas.getContext("2d").drawImage(video, 0, 0);
   return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.92));
 }
+
+const end = (opened) => opened.getTracks().forEach((track) => track.stop());
 
 const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
