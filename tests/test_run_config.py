@@ -83,9 +83,15 @@ def test_evaluation_accepts_the_same_value_again():
 
 
 def test_evaluation_refuses_by_name():
-    given = changed(epochs=9, mlp={"hidden": [8], "dropout": 0.1})
-    with pytest.raises(UserError, match=r"mlp.dropout is 0.5 there, 0.1 here, epochs is 4 there, 9 here"):
-        merge_for_evaluation(SAVED, given, ["mlp.dropout", "epochs"], "runs/x")
+    given = changed(seed=9, mlp={"hidden": [8], "dropout": 0.1})
+    with pytest.raises(UserError, match=r"mlp.dropout is 0.5 there, 0.1 here, seed is \S+ there, 9 here"):
+        merge_for_evaluation(SAVED, given, ["mlp.dropout", "seed"], "runs/x")
+
+
+def test_evaluation_takes_the_flags_of_a_longer_training():
+    """As the best checkpoint may be older than what made the run longer."""
+    given = changed(epochs=9, seeds=3, cache=False)
+    assert merge_for_evaluation(SAVED, given, ["epochs", "seeds", "cache"], "runs/x") == SAVED
 
 
 @pytest.mark.parametrize("module", [best, cnn, mlp, tiny])
