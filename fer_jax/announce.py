@@ -53,7 +53,7 @@ def training(*, epochs: int, steps: int, sides: Sequence[int], where: Path) -> N
     if shares != [SIDE]:
         print(
             f"  on faces of {', then '.join(map(str, shares))} pixels a side; validation is at {SIDE} "
-            f"throughout, so that its accuracy is low until training gets near that size"
+            "throughout, so that its accuracy is low until training gets near that size"
         )
 
 

@@ -83,9 +83,11 @@ def test_evaluation_accepts_the_same_value_again():
 
 
 def test_evaluation_refuses_by_name():
-    given = changed(seed=9, mlp={"hidden": [8], "dropout": 0.1})
-    with pytest.raises(UserError, match=r"mlp.dropout is 0.5 there, 0.1 here, seed is \S+ there, 9 here"):
-        merge_for_evaluation(SAVED, given, ["mlp.dropout", "seed"], "runs/x")
+    given = changed(learning_rate=0.2, mlp={"hidden": [8], "dropout": 0.1})
+    with pytest.raises(
+        UserError, match=r"mlp.dropout is 0.5 there, 0.1 here, learning_rate is 0.1 there, 0.2 here"
+    ):
+        merge_for_evaluation(SAVED, given, ["mlp.dropout", "learning_rate"], "runs/x")
 
 
 def test_evaluation_takes_the_flags_of_a_longer_training():

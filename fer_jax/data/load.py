@@ -69,7 +69,6 @@ def load_unlabelled(path: str | os.PathLike) -> Faces:
 
     Labels are kept where a CSV file has them, and None otherwise. Raises UserError.
     """
-    path = os.path.expanduser(path)
     if is_pictures(path):
         return read_unlabelled(path)
     return read_csv(path, require_labels=False).faces
