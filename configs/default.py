@@ -80,7 +80,7 @@ def get_config() -> ConfigDict:
     config.process_id = -1  # of this one, from 0
 
     # Evaluation.
-    config.views = "one"  # 'one', 'flip' (a face and its mirror image) or 'ten_crop'
+    config.views = "one"  # 'one', 'flip' (a face and its mirror image), 'zoom' or 'ten_crop'
 
     # The web page of --mode=serve; no part of a run.
     config.serve = ConfigDict()

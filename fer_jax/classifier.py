@@ -32,7 +32,7 @@ class Classifier:
 
         Args:
           images: faces, cropped as FER2013 crops them.
-          views: test-time views to average over: ``one``, ``flip`` or ``ten_crop``.
+          views: test-time views to average over: ``one``, ``flip``, ``zoom`` or ``ten_crop``.
 
         Raises:
           UserError: another shape or dtype, or unknown views.

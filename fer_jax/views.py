@@ -7,17 +7,20 @@ import numpy as np
 from fer_jax.augment import warp
 from fer_jax.errors import UserError
 
-VIEWS = ("one", "flip", "ten_crop")
+VIEWS = ("one", "flip", "zoom", "ten_crop")
 CROP = 44
 """Side of a crop of ``ten_crop`` in pixels, as in most published FER2013 figures."""
+ZOOMS = (0.92, 1.08)
+"""Sides of what ``zoom`` sees beside the whole image, as shares of the image's."""
 
 
 def make_views(images: jax.Array, *, views: str) -> jax.Array:
-    """Images (N, H, W, C) in grey levels -> (V, N, H, W, C), float32.
+    """Images (N, H, W, C) in grey levels -> (V, N, H, W, C), float32; the second half mirrors the first.
 
-    ``one``: V = 1. ``flip``: the image and its mirror, V = 2. ``ten_crop``: four corner crops and the
-    centre crop of 44 x 44, scaled back to the full size, and their mirrors, V = 10 (Krizhevsky et al.,
-    2012); the centre crop comes first.
+    ``one``: the image, V = 1. ``flip``: the image and its mirror, V = 2. ``zoom``: the image, nearer and
+    from further off (``ZOOMS``), where its edge pixels go on outwards, and their mirrors, V = 6.
+    ``ten_crop``: the centre crop of 44 x 44, the four corner crops, scaled back to the full size, and
+    their mirrors, V = 10 (Krizhevsky et al., 2012).
 
     Raises:
       UserError: an unknown ``views``.
@@ -26,11 +29,28 @@ def make_views(images: jax.Array, *, views: str) -> jax.Array:
     if views == "one":
         return images[None]
     if views == "flip":
-        return jnp.stack([images, jnp.flip(images, 2)])
-    if views != "ten_crop":
+        seen = [images]
+    elif views == "zoom":
+        seen = [images, *_warped(images, _zoom_matrices(images.shape[1]))]
+    elif views == "ten_crop":
+        seen = _warped(images, _crop_matrices(images.shape[1]))
+    else:
         raise UserError(f"views={views!r} is unknown; choose one of {', '.join(VIEWS)}")
-    crops = [warp(images, jnp.broadcast_to(m, (len(images), 2, 3))) for m in _crop_matrices(images.shape[1])]
-    return jnp.stack([*crops, *(jnp.flip(crop, 2) for crop in crops)])
+    return jnp.stack([*seen, *(jnp.flip(view, 2) for view in seen)])
+
+
+def _warped(images: jax.Array, matrices: np.ndarray) -> list[jax.Array]:
+    """All images by each of the matrices (M, 2, 3)."""
+    return [warp(images, jnp.broadcast_to(m, (len(images), 2, 3)), fill_mode="nearest") for m in matrices]
+
+
+def _zoom_matrices(side: int) -> np.ndarray:
+    """(2, 2, 3): about the image's centre."""
+    centre = (side - 1) / 2
+    offsets = [centre * (1 - zoom) for zoom in ZOOMS]
+    return np.array(
+        [[[zoom, 0, o], [0, zoom, o]] for zoom, o in zip(ZOOMS, offsets, strict=True)], np.float32
+    )
 
 
 def _crop_matrices(side: int) -> np.ndarray:

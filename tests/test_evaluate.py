@@ -110,7 +110,7 @@ def test_forward_in_numpy():
     np.testing.assert_allclose(probabilities(), expected, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("views", ["flip", "ten_crop"])
+@pytest.mark.parametrize("views", ["flip", "zoom", "ten_crop"])
 def test_views_average_probabilities(views):
     model, variables, statistics = network()
     seen = make_views(jnp.asarray(faces()[0]), views=views)

@@ -7,7 +7,7 @@ import scipy.ndimage
 import scipy.special
 
 from fer_jax.errors import UserError
-from fer_jax.views import CROP, make_views, view_log_probabilities
+from fer_jax.views import CROP, ZOOMS, make_views, view_log_probabilities
 
 OFFSETS = [(2, 2), (0, 0), (0, 4), (4, 0), (4, 4)]  # of the crops of 44 in 48: the centre, the corners
 
@@ -51,9 +51,33 @@ def test_crops_are_scipys_zoom_of_slices():
         np.testing.assert_allclose(crop, zoomed, atol=0.02)
 
 
-def test_last_five_crops_are_mirrors_of_the_first():
-    views = views_of(random_images(2), "ten_crop")
-    assert np.array_equal(views[5:], views[:5, :, :, ::-1])
+def test_zooms_are_scipys():
+    """The image first; edge pixels go on outwards."""
+    images = random_images(2)
+    views = views_of(images, "zoom")
+    assert views.shape == (6, 2, 48, 48, 1)
+    assert np.array_equal(views[0], images)
+    for view, zoom in zip(views[1:3], ZOOMS, strict=True):
+        offset = 23.5 - zoom * 23.5
+        for seen, image in zip(view[..., 0], images[..., 0], strict=True):
+            expected = scipy.ndimage.affine_transform(
+                image.astype(float), [zoom, zoom], offset, order=1, mode="nearest"
+            )
+            np.testing.assert_allclose(seen, expected, atol=0.02)
+
+
+def test_zooms_of_a_disc_cover_shares_of_the_area():
+    """Nearer, a disc is larger by 1 / 0.92 squared; from further off smaller by 1 / 1.08 squared."""
+    rows, columns = np.meshgrid(np.arange(48.0) - 23.5, np.arange(48.0) - 23.5, indexing="ij")
+    disc = (np.hypot(rows, columns) < 12).astype(np.float32)
+    areas = views_of(disc[None, ..., None], "zoom").sum((1, 2, 3, 4))
+    np.testing.assert_allclose(areas[1:3] / areas[0], [0.92**-2, 1.08**-2], rtol=0.01)
+
+
+@pytest.mark.parametrize("views", ["flip", "zoom", "ten_crop"])
+def test_second_half_mirrors_the_first(views):
+    first, second = np.split(views_of(random_images(2), views), 2)
+    assert np.array_equal(second, first[:, :, :, ::-1])
 
 
 def test_average_is_of_probabilities():
@@ -73,5 +97,5 @@ def test_average_of_huge_logits_is_finite():
 
 
 def test_unknown_views():
-    with pytest.raises(UserError, match=r"views='five' is unknown; choose one of one, flip, ten_crop"):
+    with pytest.raises(UserError, match=r"views='five' is unknown; choose one of one, flip, zoom, ten_crop"):
         make_views(jnp.zeros((1, 48, 48, 1)), views="five")
