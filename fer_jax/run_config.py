@@ -26,6 +26,9 @@ _WITHOUT_EFFECT = ("cache", "epochs", "seeds")
 """Fields of training that change nothing in what its checkpoint is evaluated to; a run may have been given
 more epochs after its best checkpoint, and each of several seeds is a run of one."""
 
+_NOT_OF_TRAINING = ("cache", "views")
+"""What a run may be resumed with another of: how its data is read, how it is scored at its end."""
+
 SPLITS = ("validation", "test")
 
 NONFINITE = ("stop", "skip")
@@ -138,7 +141,7 @@ def fields_of_run(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_same_run(saved: Mapping[str, Any], given: Mapping[str, Any], workdir: str) -> None:
-    """Refuses to resume a run with another config; only more ``epochs`` are accepted.
+    """Refuses to resume a run with another config, but for more ``epochs`` and what training does not use.
 
     A field that the run lacks is younger than the run, and its default means what was done before.
 
@@ -146,7 +149,8 @@ def check_same_run(saved: Mapping[str, Any], given: Mapping[str, Any], workdir: 
       UserError: names the fields that differ, and proposes another workdir.
     """
     old, new = fields_of_run(saved), fields_of_run(given)
-    differing = [name for name in sorted(old) if old[name] != new.get(name)]
+    compared = sorted(old.keys() - set(_NOT_OF_TRAINING))
+    differing = [name for name in compared if old[name] != new.get(name)]
     if "epochs" in differing and new["epochs"] > old["epochs"]:
         differing.remove("epochs")
     if differing:

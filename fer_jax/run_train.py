@@ -174,6 +174,7 @@ def _train(
             patience=config.patience,
             on_epoch=on_epoch,
             sides=config.train_sides,
+            teaching=pieces.teaching,
             mesh=mesh,
             position=position,
             should_stop=lambda: bool(signal_number()),

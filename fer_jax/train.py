@@ -72,10 +72,15 @@ def side_of_epoch(epoch: int, *, epochs: int, sides: Sequence[int]) -> int:
     return sides[(epoch - 1) * len(sides) // epochs]
 
 
-def epochs_left(epoch: int, *, epochs: int, sides: Sequence[int]) -> float:
-    """Work after ``epoch``, in epochs of its own size: what a face costs grows with its pixels."""
+def epochs_left(epoch: int, *, epochs: int, sides: Sequence[int], teaching: float = 0.0) -> float:
+    """Work after ``epoch``, in epochs of its own size: what a face costs grows with its pixels.
+
+    ``teaching``: what the teachers' look at a face, always at full size, costs against a step of the
+    network on one of that size.
+    """
     areas = [side_of_epoch(e, epochs=epochs, sides=sides) ** 2 for e in range(epoch, epochs + 1)]
-    return sum(areas[1:]) / areas[0]
+    costs = [area + teaching * SIDE**2 for area in areas]
+    return sum(costs[1:]) / costs[0]
 
 
 def fit(
@@ -94,6 +99,7 @@ def fit(
     mesh: Mesh,
     on_epoch: Callable[[TrainState, list[dict[str, Any]]], None],
     sides: Sequence[int] = (SIDE,),
+    teaching: float = 0.0,
     position: Position | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     count_skipped: bool = False,
@@ -112,6 +118,7 @@ def fit(
       learning_rate: the schedule, for the message when the loss is not finite.
       on_epoch: called after each epoch with the state and all rows; saves them.
       sides: see ``side_of_epoch``.
+      teaching: see ``epochs_left``.
       mesh: the devices that train.
       position: in the epoch after the last of ``rows``, where a stopped run goes on; None at its start.
       should_stop: looked at before each step; once it is True, training ends there (of several processes
@@ -143,7 +150,7 @@ def fit(
             epochs=epochs,
             steps=len(order),
             batch_size=batch_size,
-            epochs_left=epochs_left(epoch, epochs=epochs, sides=sides),
+            epochs_left=epochs_left(epoch, epochs=epochs, sides=sides, teaching=teaching),
         )
         side = side_of_epoch(epoch, epochs=epochs, sides=sides)
         if side not in compiled:

@@ -12,7 +12,7 @@ from fer_jax import evaluate, run_evaluate
 from fer_jax.checkpoint import Weights
 from fer_jax.data.faces import Faces, Splits
 from fer_jax.metrics import accuracy
-from fer_jax.models import create_model
+from fer_jax.models import count_parameters, create_model
 from fer_jax.optimizer import create_optimizer, learning_rate_schedule
 from fer_jax.preprocess import Normalization, class_weights, fit_normalization
 from fer_jax.state import TrainState, create_state
@@ -29,6 +29,7 @@ class Pieces(NamedTuple):
     loop_step: Callable
     validate: Callable[[TrainState], tuple[float, float]]
     key: jax.Array
+    teaching: float
 
 
 def make_pieces(
@@ -75,10 +76,11 @@ def make_pieces(
         skip_nonfinite=config.nonfinite == "skip",
     )
     forward = evaluate.make_forward(model=model, normalize_kind=config.normalize)
+    state = create_state(
+        init_key, model=model, optimizer=optimizer, ema=config.ema_decay > 0, initial=initial
+    )
     return Pieces(
-        state=create_state(
-            init_key, model=model, optimizer=optimizer, ema=config.ema_decay > 0, initial=initial
-        ),
+        state=state,
         normalization=normalization,
         schedule=schedule,
         loop_step=make_loop_step(train_step, mesh),
@@ -90,7 +92,17 @@ def make_pieces(
             batch_size=batch_size_of(config, len(splits.train)),
         ),
         key=run_key,
+        teaching=cost_of_teaching([weights for weights, _ in teachers], state.params),
     )
+
+
+def cost_of_teaching(teachers: Sequence[Weights], params: dict[str, Any]) -> float:
+    """What the teachers' look at a face costs against a training step on it, roughly.
+
+    Arithmetic goes with the parameters, and a step is three passes: forward, and two sorts of gradients.
+    """
+    looked = sum(count_parameters(teacher.variables["params"]) for teacher in teachers)
+    return looked / (3 * count_parameters(params))
 
 
 def batch_size_of(config: ConfigDict, num_train: int) -> int:

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from fer_jax.platform import delete_unused
+
 FAULTS = """
 import os, resource, sys
 from fer_jax.platform import configure_process
@@ -56,3 +58,19 @@ def test_default_settings(tmp_path):
     flags, folder = run(tmp_path, SETTINGS, XLA_FLAGS="").rsplit(maxsplit=1)
     assert "INDIVIDUAL_CONVOLUTION" in flags
     assert folder == str(tmp_path / "fer_jax" / "compiled")
+
+
+def test_programs_unused_for_longest_are_deleted(tmp_path):
+    """Used: read or written."""
+    for name, read, written in (("a", 1, 4), ("b", 3, 1), ("c", 2, 2), ("d", 1, 1), ("e", 5, 0)):
+        path = tmp_path / f"{name}-cache"
+        path.write_bytes(bytes(10))
+        os.utime(path, (read, written))
+    (tmp_path / "other").write_bytes(bytes(100))
+    delete_unused(tmp_path, keep_bytes=30)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a-cache", "b-cache", "e-cache", "other"]
+
+
+def test_a_folder_that_is_not_there_has_no_programs(tmp_path):
+    delete_unused(tmp_path / "none", keep_bytes=0)
+    assert not (tmp_path / "none").exists()

@@ -38,6 +38,10 @@ def test_same_run_may_be_longer(epochs):
     check_same_run(SAVED, changed(epochs=epochs), "runs/x")
 
 
+def test_same_run_may_be_read_and_scored_otherwise():
+    check_same_run(changed(cache=True), changed(cache=False, views="flip"), "runs/x")
+
+
 def test_same_run_may_lack_fields_of_a_newer_version():
     check_same_run(SAVED, changed(later=1, mlp=SAVED["mlp"] | {"later": 2}), "runs/x")
 
@@ -54,8 +58,11 @@ def test_younger_field_that_would_do_nothing_is_refused():
         (changed(epochs=3), "epochs is 4 there, 3 here"),
         (changed(epochs=5, learning_rate=0.2), "learning_rate is 0.1 there, 0.2 here"),
         (changed(mlp={"hidden": [8], "dropout": 0.1}), "mlp.dropout is 0.5 there, 0.1 here"),
-        (changed(views="flip", batch_size=8), "batch_size is 16 there, 8 here, views is 'one' there"),
-        ({name: value for name, value in SAVED.items() if name != "views"}, "views is 'one' there, None"),
+        (changed(split="test", batch_size=8), "batch_size is 16 there, 8 here, split is 'validation' there"),
+        (
+            {name: value for name, value in SAVED.items() if name != "split"},
+            "split is 'validation' there, None",
+        ),
     ],
 )
 def test_another_run_is_refused(given, named):

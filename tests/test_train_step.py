@@ -413,6 +413,12 @@ def test_time_left_counts_pixels():
     assert epochs_left(3, epochs=20, sides=(48,)) == 17
 
 
+def test_time_left_counts_the_teacher_at_full_size():
+    """It costs a third of a step of 48 pixels: epochs of 32 pixels are 4 / 9 + 1 / 3 as long, not 4 / 9."""
+    left = epochs_left(1, epochs=4, sides=(32, 48), teaching=1 / 3)
+    assert left == pytest.approx(1 + 2 * (1 + 1 / 3) / (4 / 9 + 1 / 3))
+
+
 class Mean(nn.Module):
     """A dense layer on the mean grey level and the side, which any number of pixels has."""
 
