@@ -27,5 +27,5 @@ def get_config():
     config.optimizer = "muon"
     config.learning_rate = 0.03
     config.momentum = 0.95
-    config.views = "flip"
+    config.views = "zoom"
     return config

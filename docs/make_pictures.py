@@ -28,7 +28,7 @@ def main() -> None:
     weights, record, _ = shipped.load("best")
     config = record.config
     faces = draw_faces(700, seed=0)
-    chances = run_evaluate.probabilities(weights, config, faces.images, views="flip")
+    chances = run_evaluate.probabilities(weights, config, faces.images, views=config["views"])
     print(f"{np.mean(chances.argmax(1) == faces.labels):.1%} of {len(faces)} drawn faces named rightly")
     # Of each expression the face that is named rightly with most confidence.
     rows = np.array([np.argmax(chances[:, c] * (faces.labels == c)) for c in range(len(LABELS))])
