@@ -61,16 +61,23 @@ def main() -> None:
     parser.add_argument("--csv", required=True, help="the data set: a CSV file or folder with labels")
     parser.add_argument("--only", default=",".join(ROWS), help="rows, with commas between")
     parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--output", type=Path, default=Path("runs/ablations"), help="folder of the runs")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("runs/ablations"),
+        help="folder of the runs; a folder in it for each number of epochs",
+    )
     options = parser.parse_args()
     names = options.only.split(",")
     if unknown := set(names) - set(ROWS):
         parser.error(f"unknown row {unknown.pop()!r}; choose from {','.join(ROWS)}")
+    # Begun again with more epochs, a finished run would go on, by the rates of neither.
+    where = options.output / f"{options.epochs}-epochs"
     for name in names:
-        train(name, options.epochs, options.csv, options.output / name)
+        train(name, options.epochs, options.csv, where / name)
     for name in names:
         print(f"{name}: {' '.join(flags(name, options.epochs))}")
-    compare([options.output / name for name in names], options.csv, options.output / "ablations.png")
+    compare([where / name for name in names], options.csv, where / "ablations.png")
 
 
 def train(name: str, epochs: int, csv: str, where: Path) -> None:

@@ -71,6 +71,18 @@ def test_flags_of_an_ablation():
     assert ablations.flags("plain", 3) != given
 
 
+def test_runs_of_other_lengths_have_other_folders(monkeypatch):
+    trained = []
+    monkeypatch.setattr(ablations, "train", lambda name, epochs, csv, where: trained.append(where))
+    monkeypatch.setattr(ablations, "compare", lambda runs, csv, picture: trained.append(picture.parent))
+    for epochs in (3, 8):
+        arguments = ["ablations.py", "--csv=a.csv", "--only=plain", f"--epochs={epochs}", "--output=o"]
+        monkeypatch.setattr(sys, "argv", arguments)
+        ablations.main()
+    runs = [Path("o/3-epochs/plain"), Path("o/8-epochs/plain")]
+    assert trained == [runs[0], runs[0].parent, runs[1], runs[1].parent]
+
+
 def test_gain_is_of_pairs(tmp_path):
     """Of 8 examples, 3 are told by the second alone and 1 by the first alone: a quarter more."""
     first, other = np.array([1, 1, 0, 0, 0, 1, 0, 0], bool), np.array([1, 0, 1, 1, 1, 1, 0, 0], bool)
