@@ -1,6 +1,7 @@
 """How well faces are found in larger pictures, and told as in the original crop, by the margin around a box.
 
-python benchmarks/photos.py --csv=fer2013.csv [--weights=best] [--faces=N] [--margins=0,0.05] [--output=DIR]
+python benchmarks/photos.py --csv=fer2013.csv [--weights=best] [--views=zoom] [--faces=N]
+    [--margins=0,0.05] [--output=DIR]
 
 Each picture holds one validation face, 80 to 400 pixels a side, somewhere on a ground of smooth noise. With
 --output some of them are saved with what was found. A face counts as found where a box covers it by more than
@@ -23,7 +24,9 @@ from fer_jax.classifier import Classifier
 from fer_jax.data.load import load_splits
 from fer_jax.errors import UserError
 from fer_jax.platform import configure_process
+from fer_jax.run_config import views_in_pictures
 from fer_jax.run_photos import describe
+from fer_jax.views import VIEWS
 
 
 def paste(face: np.ndarray, draw: np.random.Generator) -> tuple[Image.Image, photos.Box]:
@@ -51,6 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--csv", required=True, help="the data set: a CSV file or folder with labels")
     parser.add_argument("--weights", default="best", help="a workdir, or weights that come with fer_jax")
+    parser.add_argument("--views", choices=VIEWS, help="test-time views; by default those of --mode=predict")
     parser.add_argument("--faces", type=int, default=1000)
     parser.add_argument("--margins", default="-0.025,0,0.025,0.05,0.075,0.1")
     parser.add_argument("--output", type=Path, help="folder for some of the pictures")
@@ -76,7 +80,7 @@ def main() -> None:
         if options.output and row < 12:
             save(options.output / f"{row}.png", picture, [photos.widen(box) for box in boxes], classifier)
     found = faces.take(np.array(rows, int))
-    views = classifier.config["views"]
+    views = options.views or views_in_pictures(classifier.config)
     original = classifier.predict(found.images, views=views).argmax(1)
     print(
         f"{len(rows) / len(faces):.1%} of {len(faces):,} faces found, {others:,} boxes elsewhere, "

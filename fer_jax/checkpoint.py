@@ -25,12 +25,16 @@ class Weights(NamedTuple):
     """All that inference needs.
 
     ``variables``: those used, the averages if on; ``normalization``: of the training set;
-    ``temperature``: divides the logits, 1 unless it was fitted (see ``calibration.fit_temperature``).
+    ``temperatures``: by test-time views, those that were fitted (see ``calibration.fit_temperature``).
     """
 
     variables: dict[str, Any]
     normalization: Normalization
-    temperature: float = 1.0
+    temperatures: dict[str, float] = {}  # noqa: RUF012
+
+    def temperature(self, views: str) -> float:
+        """What divides the logits of each of the ``views``, 1 unless it was fitted."""
+        return self.temperatures.get(views, 1.0)
 
 
 @dataclasses.dataclass

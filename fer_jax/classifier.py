@@ -55,4 +55,4 @@ def load(workdir_or_name: str | Path) -> Classifier:
     weights, record = by_path_or_name(workdir_or_name)
     # Once, not with each call.
     variables, normalization = jax.device_put((weights.variables, weights.normalization))
-    return Classifier(checkpoint.Weights(variables, normalization, weights.temperature), record.config)
+    return Classifier(checkpoint.Weights(variables, normalization, weights.temperatures), record.config)

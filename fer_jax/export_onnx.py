@@ -70,7 +70,7 @@ def build_onnx(weights: Weights, config: Mapping[str, Any]):
     logits = _NETWORKS[config["model"]](graph, x, parameters, config[config["model"]])
     if unused := parameters.left():
         raise ValueError(f"the ONNX graph does not use {', '.join(unused)}")
-    logits = graph.add("Div", logits, graph.constant("temperature", np.float32(weights.temperature)))
+    logits = graph.add("Div", logits, graph.constant("temperature", np.float32(weights.temperature("one"))))
     graph.add("Softmax", logits, output="probabilities", axis=-1)
     return graph.model(
         name=f"fer_jax {config['model']}",

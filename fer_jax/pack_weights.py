@@ -1,8 +1,8 @@
 """Makes weights that ship with the package out of a finished run.
 
 python -m fer_jax.pack_weights runs/best best
-    fits the temperature on the run's validation faces, measures what is written, and writes
-    fer_jax/weights/best.npz and best.json.
+    fits a temperature for each kind of views on the run's validation faces, measures what is written, and
+    writes fer_jax/weights/best.npz and best.json.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from fer_jax.calibration import (
 )
 from fer_jax.checkpoint import Record, Weights
 from fer_jax.data import load_dataset
+from fer_jax.data.faces import Splits
 from fer_jax.data.split import rows_shared
 from fer_jax.data.synthetic import synthetic_splits
 from fer_jax.errors import UserError
@@ -41,20 +42,8 @@ def pack(workdir: Path, name: str, folder: Path | None = None) -> dict[str, Any]
       UserError: no checkpoint, or the run's data set cannot be read.
     """
     weights, record, row = checkpoint.load_best(workdir)
-    weights = shipped.round_to_shipped(weights)
-    splits = load_dataset(record.config)
-    faces = splits.validation
-    apart = ~rows_shared(faces.images, splits.train.images)
-    logits = {views: _logits(weights, record.config, faces.images, views) for views in VIEWS}
-    temperature = fit_temperature(logits[record.config["views"]], faces.labels)
-    weights = weights._replace(temperature=temperature)
-    chances = run_evaluate.probabilities(weights, record.config, check_faces(), views="one")
-    figures = {
-        "parameters": count_parameters(weights.variables["params"]),
-        "seconds_of_training": record.rows[-1]["seconds"],
-        "validation": {v: _figures(logits[v], faces.labels, apart, temperature) for v in VIEWS},
-        "synthetic_probabilities": np.round(chances, 5).tolist(),
-    }
+    weights, measured = measure(shipped.round_to_shipped(weights), record.config, load_dataset(record.config))
+    figures = {"seconds_of_training": record.rows[-1]["seconds"], **measured}
     # A path of the machine that trained is of no use elsewhere.
     paths = {field: [record.config.get(field, "")] for field in ("dataset", "initial_weights")}
     paths["teacher"] = record.config.get("teacher", "").split(",")
@@ -62,6 +51,21 @@ def pack(workdir: Path, name: str, folder: Path | None = None) -> dict[str, Any]
     config = {**record.config, **names}
     shipped.save(name, weights, Record(config, [row], record.labels, record.data), figures, folder)
     return figures
+
+
+def measure(weights: Weights, config: dict[str, Any], splits: Splits) -> tuple[Weights, dict[str, Any]]:
+    """The weights with temperatures fitted on the validation faces, and what they achieve there."""
+    faces = splits.validation
+    apart = ~rows_shared(faces.images, splits.train.images)
+    logits = {views: _logits(weights, config, faces.images, views) for views in VIEWS}
+    temperatures = {views: fit_temperature(logits[views], faces.labels) for views in VIEWS}
+    weights = weights._replace(temperatures=temperatures)
+    chances = run_evaluate.probabilities(weights, config, check_faces(), views="one")
+    return weights, {
+        "parameters": count_parameters(weights.variables["params"]),
+        "validation": {v: _figures(logits[v], faces.labels, apart, temperatures[v]) for v in VIEWS},
+        "synthetic_probabilities": np.round(chances, 5).tolist(),
+    }
 
 
 def check_faces() -> np.ndarray:

@@ -163,10 +163,10 @@ def report_text(result: dict[str, Any], *, epoch: int) -> str:
 
 
 def make_forward(weights: checkpoint.Weights, config: Mapping[str, Any], *, views: str) -> Callable:
-    """``evaluate.make_forward`` for the network that the config names, with the weights' temperature."""
+    """``evaluate.make_forward`` for the network that the config names, with its temperature for the views."""
     model = create_model(config["model"], config[config["model"]])
     return evaluate.make_forward(
-        model=model, normalize_kind=config["normalize"], views=views, temperature=weights.temperature
+        model=model, normalize_kind=config["normalize"], views=views, temperature=weights.temperature(views)
     )
 
 
@@ -178,7 +178,7 @@ def probabilities(
     The compiled network is kept for the next call; a few images go in a small batch.
     """
     network = {name: config[name] for name in ("model", config["model"], "normalize")}
-    forward = _compiled_forward(json.dumps(network, sort_keys=True), views, weights.temperature)
+    forward = _compiled_forward(json.dumps(network, sort_keys=True), views, weights.temperature(views))
     return evaluate.predict_probabilities(
         forward,
         weights.variables,

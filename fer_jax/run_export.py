@@ -116,7 +116,7 @@ def describe(weights: Weights, record: Record, accuracy: dict[str, Any]) -> dict
             "sizes": record.config[record.config["model"]],
             "normalize": record.config["normalize"],
             "parameters": count_parameters(weights.variables["params"]),
-            "temperature": float(weights.temperature),
+            "temperature": float(weights.temperature("one")),
         },
         "trained": {
             "dataset": Path(record.config["dataset"]).name,

@@ -10,6 +10,7 @@ from fer_jax import run_evaluate, run_photos, run_seeds, workdir
 from fer_jax.data.load import is_pictures, load_unlabelled
 from fer_jax.errors import UserError
 from fer_jax.predictions import table
+from fer_jax.run_config import views_in_pictures
 
 
 def predict_file(
@@ -45,14 +46,16 @@ def predict_file(
     # Of several seeds the ensemble: the mean of their probabilities.
     networks = run_seeds.load_members(where, given, overrides, shipped_name=shipped_name)
 
+    pictures = is_pictures(source)
+
     def predict(images: np.ndarray) -> np.ndarray:
-        chances = [
-            run_evaluate.probabilities(weights, config, images, views=config["views"])
-            for weights, config, _ in networks
-        ]
+        chances = []
+        for weights, config, _ in networks:
+            views = views_in_pictures(config, overrides) if pictures else config["views"]
+            chances.append(run_evaluate.probabilities(weights, config, images, views=views))
         return np.mean(chances, axis=0)
 
-    if is_pictures(source):
+    if pictures:
         run_photos.predict_photos(source, predict, Path(output), with_probabilities=with_probabilities)
         return
     faces = load_unlabelled(source)

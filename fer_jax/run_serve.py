@@ -17,6 +17,7 @@ from fer_jax.errors import UserError
 from fer_jax.explain import grad_cam_layer, make_grad_cam
 from fer_jax.labels import SIDE
 from fer_jax.models import count_parameters, create_model
+from fer_jax.run_config import views_in_pictures
 from fer_jax.web.about import about
 from fer_jax.web.analyse import BATCH, Network, look_at, make_analyse, make_look
 
@@ -47,7 +48,10 @@ def serve(
         contextlib.suppress(KeyboardInterrupt),
         _bind(given["serve"]["host"], given["serve"]["port"]) as listener,
     ):
-        networks = [_make_network(weights, config) for weights, config, _ in loaded]
+        networks = [
+            _make_network(weights, config, views=views_in_pictures(config, overrides))
+            for weights, config, _ in loaded
+        ]
         _, heat = look_at(networks, np.zeros((BATCH, SIDE, SIDE, 1), np.uint8))  # compiles
         what = _about(where.name, loaded, has_heat=heat is not None)
         _listen(listener)
@@ -57,9 +61,9 @@ def serve(
     print("\nstopped")
 
 
-def _make_network(weights: Any, config: Mapping[str, Any]) -> Network:
+def _make_network(weights: Any, config: Mapping[str, Any], *, views: str) -> Network:
     model = create_model(config["model"], config[config["model"]])
-    forward = run_evaluate.make_forward(weights, config, views=config["views"])
+    forward = run_evaluate.make_forward(weights, config, views=views)
     grad_cam = None
     if grad_cam_layer(model):  # an MLP has no feature maps
         grad_cam = make_grad_cam(model=model, normalize_kind=config["normalize"])

@@ -59,7 +59,7 @@ def save(
         temporary.write_bytes(buffer.getvalue())
     about = {
         "labels": record.labels,
-        "temperature": weights.temperature,
+        "temperatures": weights.temperatures,
         "config": record.config,
         "row": record.rows[-1],
         "data": record.data,
@@ -95,7 +95,7 @@ def load(name: str, folder: Path | None = None) -> tuple[Weights, Record, dict[s
     tree = {"variables": shapes.variables, "normalization": shapes.normalization._asdict()}
     variables = jax.tree_util.tree_map_with_path(find, tree["variables"])
     statistics = jax.tree_util.tree_map_with_path(find, {"normalization": tree["normalization"]})
-    weights = Weights(variables, Normalization(**statistics["normalization"]), about["temperature"])
+    weights = Weights(variables, Normalization(**statistics["normalization"]), about["temperatures"])
     row = about["row"]
     return weights, Record(about["config"], [row], about["labels"], about["data"]), row
 

@@ -1,5 +1,7 @@
 """Strict settings for every test: what is implicit in our own code is an error here."""
 
+import tempfile
+
 import jax
 import pytest
 
@@ -8,6 +10,16 @@ from fer_jax import plots
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_num_cpu_devices", 2)
+
+# Most of the tests' time would be the compiler's, with the same programs again and again: each test makes
+# its functions anew. Not shared with other processes, for JAX does not write its entries atomically.
+_compiled = tempfile.TemporaryDirectory(prefix="fer_jax-tests-")
+jax.config.update("jax_compilation_cache_dir", _compiled.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def pytest_unconfigure():
+    _compiled.cleanup()
 
 
 @pytest.fixture(autouse=True)

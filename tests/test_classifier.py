@@ -28,7 +28,7 @@ def test_the_kept_network_is_that_of_the_weights():
     images = draw_faces(3, seed=0).images
     tiny = fer_jax.load("tiny")
     hot = fer_jax.load("tiny")
-    hot = hot.__class__(hot.weights._replace(temperature=100.0), hot.config)
+    hot = hot.__class__(hot.weights._replace(temperatures={"one": 100.0}), hot.config)
     np.testing.assert_allclose(hot.predict(images), 1 / 7, atol=0.05)
     assert tiny.predict(images).max() > 0.3
 

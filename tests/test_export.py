@@ -66,7 +66,7 @@ def network(name, kind):
 
     variables = jax.tree_util.tree_map_with_path(random, weight_shapes(config).variables)
     mean, std = draw.uniform(60, 140, (2, *normalization_shape(kind))).astype(np.float32)
-    return Weights(variables, Normalization(mean, std), TEMPERATURE), config
+    return Weights(variables, Normalization(mean, std), {"one": TEMPERATURE, "flip": 9.0}), config
 
 
 @functools.cache
@@ -227,7 +227,7 @@ def test_data_set_named_and_missing(tmp_path):
 
 def test_a_file_that_differs_is_not_written(trained, tmp_path, monkeypatch):
     def wrong(weights, config):
-        return build_onnx(weights._replace(temperature=weights.temperature * 1.1), config)
+        return build_onnx(weights._replace(temperatures={"one": weights.temperature("one") * 1.1}), config)
 
     monkeypatch.setattr(run_export, "build_onnx", wrong)
     with pytest.raises(UserError, match=r"model\.onnx: its probabilities differ .* nothing was written"):
@@ -276,7 +276,7 @@ def test_shipped_larger_networks(name, tmp_path, capsys):
     """No int8; one view is said where the run is evaluated with more."""
     run_export.export(tmp_path / "no-run", given(), [], str(tmp_path), shipped_name=name)
     assert {p.name for p in tmp_path.iterdir()} == {"model.onnx", "model.jax_export", "model.json"}
-    assert ("views=flip" in capsys.readouterr().out) == (name == "best")
+    assert ("views=zoom" in capsys.readouterr().out) == (name == "best")
 
 
 def test_snippets_of_the_documentation(trained, tmp_path, monkeypatch, capsys):

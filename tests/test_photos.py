@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fer_jax import photos, run_photos
+from fer_jax import photos, run_evaluate, run_photos, run_predict, run_train, workdir
+from fer_jax.choose_weights import by_path_or_name
 from fer_jax.data.synthetic import draw_faces
 from fer_jax.errors import UserError
 from fer_jax.photos import Box
+from tiny_run import tiny_config
 
 cv2 = pytest.importorskip("cv2", reason="needs OpenCV: pip install -r requirements-photos.txt")
 
@@ -139,6 +141,23 @@ def test_folder_of_photos(folder, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "4 faces in 4 pictures" in printed
     assert f"no face found in 1 of them: {folder / 'empty.png'}" in printed
+
+
+def test_pictures_are_not_zoomed_unless_asked(tmp_path, no_plots):
+    """A run that is scored by ``zoom`` sees them by ``flip``."""
+    config = tiny_config(views="zoom", epochs=1)
+    where, source, output = tmp_path / "run", tmp_path / "face.png", tmp_path / "out.csv"
+    run_train.train(config, where)
+    Image.fromarray(FACES[0]).save(source)
+    weights, record = by_path_or_name(where)
+    for overrides, views in (([], "flip"), (["views"], "zoom")):
+        given = workdir.plain(config)
+        run_predict.predict_file(where, given, overrides, str(source), str(output), with_probabilities=True)
+        row = pd.read_csv(output).iloc[0, -7:].to_numpy(float)
+        expected = run_evaluate.probabilities(weights, record.config, FACES[:1, ..., None], views=views)
+        np.testing.assert_allclose(row, expected[0], atol=1e-5)
+        other = run_evaluate.probabilities(weights, record.config, FACES[:1, ..., None], views="one")
+        assert np.abs(row - other[0]).max() > 1e-4
 
 
 def test_no_picture_is_replaced(folder, tmp_path):

@@ -10,6 +10,7 @@ from fer_jax.run_config import (
     check_values,
     flatten,
     merge_for_evaluation,
+    views_in_pictures,
 )
 from fer_jax.workdir import plain
 
@@ -149,3 +150,16 @@ def test_bad_values_are_named(name, value):
     # Of two lists that must be as long as each other, either may be named.
     with pytest.raises(UserError, match=r"^config\." + name.replace("widths", "(widths|blocks)")):
         check_values(config)
+
+
+@pytest.mark.parametrize(
+    ("views", "overrides", "expected"),
+    [
+        ("zoom", ["batch_size"], "flip"),
+        ("zoom", ["views"], "zoom"),
+        ("one", [], "one"),
+        ("ten_crop", [], "ten_crop"),
+    ],
+)
+def test_views_in_pictures(views, overrides, expected):
+    assert views_in_pictures(changed(views=views), overrides) == expected

@@ -66,6 +66,7 @@ def write_weights(folder, model):
     config.update_from_flattened_dict({f"{model}.{name}": size for name, size in SIZES[model].items()})
     config.model = model
     config.train_sides = (48,)
+    config.views = "zoom"
     given = workdir.plain(config)
     network = create_model(model, given[model])
     variables = init_variables(network, jax.random.key(1))
@@ -112,7 +113,11 @@ def expected(folder, faces):
         "model": create_model("cnn", record.config["cnn"]),
         "normalize_kind": record.config["normalize"],
     }
-    forward, grad_cam = jax.jit(evaluate.make_forward(**network)), jax.jit(make_grad_cam(**network))
+    # Of pictures, not the zoom that the weights' config has.
+    forward, grad_cam = (
+        jax.jit(evaluate.make_forward(**network, views="flip")),
+        jax.jit(make_grad_cam(**network)),
+    )
     inputs = (weights.variables, weights.normalization)
     for face in faces:
         chance = np.exp(forward(*inputs, face[None]))[0]

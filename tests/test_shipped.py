@@ -12,12 +12,14 @@ import fer_jax
 from fer_jax import checkpoint, pack_weights, run_evaluate, run_predict, run_train, shipped, workdir
 from fer_jax.checkpoint import Record, Weights
 from fer_jax.choose_weights import choose_weights
+from fer_jax.data import load_dataset
 from fer_jax.data.read_csv import write_homework_csv
 from fer_jax.data.synthetic import draw_faces
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
 from fer_jax.models import create_model, init_variables
 from fer_jax.preprocess import Normalization
+from fer_jax.views import VIEWS
 from tiny_run import tiny_config
 
 CONFIG = workdir.plain(tiny_config())
@@ -32,7 +34,7 @@ def weights():
     shapes = init_variables(model, jax.random.key(0))
     variables = jax.tree.map(lambda x: draw.normal(size=x.shape).astype(np.float32), shapes)
     mean, std = draw.uniform(1, 9, (2, 48, 48, 1)).astype(np.float32)
-    return Weights(variables, Normalization(mean, std), 1.25)
+    return Weights(variables, Normalization(mean, std), {"flip": 1.25})
 
 
 def save(folder, name="mlp", **changes):
@@ -52,7 +54,7 @@ def ours(tmp_path, monkeypatch):
 def test_round_trip(tmp_path):
     loaded, record, row = shipped.load("mlp", save(tmp_path))
     assert record == Record(CONFIG, [row], list(LABELS), {"digest": "d"})
-    assert (row["epoch"], loaded.temperature) == (3, 1.25)
+    assert (row["epoch"], loaded.temperature("flip"), loaded.temperature("one")) == (3, 1.25, 1)
     assert jax.tree.structure(loaded) == jax.tree.structure(weights())
     for read, written in zip(jax.tree.leaves(loaded), jax.tree.leaves(weights()), strict=True):
         # Half precision has 11 bits; what is no kernel is kept to the last bit.
@@ -135,15 +137,20 @@ def test_load_says_what_there_is(ours):
 
 
 def test_pack(tmp_path):
-    """The best checkpoint of a run, with a temperature that lowers the loss."""
+    """The best checkpoint of a run, with temperatures that lower the losses."""
     where = tmp_path / "run"
     run_train.train(tiny_config(views="flip"), where)
     figures = pack_weights.pack(where, "mine", tmp_path)
     loaded, record, row = shipped.load("mine", tmp_path)
     assert row == checkpoint.load_best(where)[2]
     assert figures["parameters"] == 2304 * 8 + 8 * 7 + 7 + 16
-    flip = figures["validation"]["flip"]
-    assert flip["loss"] <= flip["loss_before_temperature"]
+    faces = load_dataset(workdir.plain(tiny_config())).validation
+    for views in VIEWS:
+        result = figures["validation"][views]
+        assert result["loss"] <= result["loss_before_temperature"]
+        chances = run_evaluate.probabilities(loaded, record.config, faces.images, views=views)
+        loss = -np.log(chances[np.arange(len(faces)), faces.labels]).mean()
+        assert loss == pytest.approx(result["loss"], rel=1e-3)
     assert figures["validation"]["one"]["accuracy"] == pytest.approx(row["val_accuracy"], abs=1 / 21)
     chances = run_evaluate.probabilities(loaded, record.config, pack_weights.check_faces(), views="one")
     np.testing.assert_allclose(chances, figures["synthetic_probabilities"], atol=1e-5)
