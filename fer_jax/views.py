@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fer_jax.augment import warp
+from fer_jax.augment import affine_matrices, warp
 from fer_jax.errors import UserError
 
 VIEWS = ("one", "flip", "zoom", "ten_crop")
@@ -31,7 +31,7 @@ def make_views(images: jax.Array, *, views: str) -> jax.Array:
     if views == "flip":
         seen = [images]
     elif views == "zoom":
-        seen = [images, *_warped(images, _zoom_matrices(images.shape[1]))]
+        seen = [images, *_warped(images, _zoom_matrices(images.shape[1:3]))]
     elif views == "ten_crop":
         seen = _warped(images, _crop_matrices(images.shape[1]))
     else:
@@ -39,17 +39,20 @@ def make_views(images: jax.Array, *, views: str) -> jax.Array:
     return jnp.stack([*seen, *(jnp.flip(view, 2) for view in seen)])
 
 
-def _warped(images: jax.Array, matrices: np.ndarray) -> list[jax.Array]:
+def _warped(images: jax.Array, matrices: jax.Array | np.ndarray) -> list[jax.Array]:
     """All images by each of the matrices (M, 2, 3)."""
     return [warp(images, jnp.broadcast_to(m, (len(images), 2, 3)), fill_mode="nearest") for m in matrices]
 
 
-def _zoom_matrices(side: int) -> np.ndarray:
+def _zoom_matrices(shape: tuple[int, int]) -> jax.Array:
     """(2, 2, 3): about the image's centre."""
-    centre = (side - 1) / 2
-    offsets = [centre * (1 - zoom) for zoom in ZOOMS]
-    return np.array(
-        [[[zoom, 0, o], [0, zoom, o]] for zoom, o in zip(ZOOMS, offsets, strict=True)], np.float32
+    count = len(ZOOMS)
+    return affine_matrices(
+        angle=jnp.zeros(count),
+        shift=jnp.zeros((count, 2)),
+        zoom=jnp.array([(zoom, zoom) for zoom in ZOOMS], jnp.float32),
+        flip=jnp.ones((count, 2)),
+        shape=shape,
     )
 
 
