@@ -1,5 +1,6 @@
 """The loop around the train step: epochs, validation, early stopping, divergence."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from fer_jax.train_step import Batch, EpochTotals, empty_totals, epoch_order
 
 _AHEAD = 4
 """Steps that may be dispatched before the loop waits: enough to keep the device busy."""
+
+_ADVICE = "lower learning_rate or set clip_norm, and start with a new --workdir"
 
 
 class Position(NamedTuple):
@@ -129,7 +132,8 @@ def fit(
       The last state, all rows, and where training was stopped; None if it ended by itself.
 
     Raises:
-      UserError: a loss or gradient was not finite; names step, learning rate and the last good epoch.
+      UserError: a loss or gradient was not finite; names step, learning rate and the last good checkpoint.
+        So does a validation loss, with the epoch.
     """
     rows = list(rows)
     labels, should_stop = data.labels, make_any_raised(mesh, should_stop, delay=_AHEAD)
@@ -171,7 +175,8 @@ def fit(
             should_stop=should_stop,
         )
         seconds += start.epoch_seconds
-        _check_finite(totals, learning_rate, rows)
+        kept = _last_good(rows, start)
+        _check_finite(totals, learning_rate, kept)
         if done < len(order):
             progress.stop()
             sums = (float(totals.loss), int(totals.correct), int(totals.examples), int(totals.skipped))
@@ -181,9 +186,11 @@ def fit(
         if not examples:
             raise UserError(
                 f"the loss or its gradient was not finite in any step of epoch {epoch}, which were all "
-                "skipped; lower learning_rate or set clip_norm, and start with a new --workdir"
+                f"skipped; {_ADVICE}"
             )
         val_loss, val_accuracy = validate(state)
+        if not math.isfinite(val_loss):  # by the epoch's last update, of which no step has seen the loss
+            raise UserError(f"the validation loss was not finite after epoch {epoch}; {kept}; {_ADVICE}")
         rows.append(
             {
                 "epoch": epoch,
@@ -236,14 +243,22 @@ def run_epoch(
     return state, totals, row, time.monotonic() - started
 
 
-def _check_finite(totals: EpochTotals, learning_rate: Callable, rows: list[dict[str, Any]]) -> None:
+def _last_good(rows: list[dict[str, Any]], start: Position) -> str:
+    """Which checkpoint there is while the epoch after ``rows`` runs from ``start``, for a message."""
+    step = rows[-1]["step"] if rows else 0
+    if start.row:  # stopped within the epoch, and gone on with
+        where = f"within epoch {start.epoch} (step {step + start.row})"
+    else:
+        where = f"epoch {rows[-1]['epoch']} (step {step})" if rows else "none yet"
+    return f"last good checkpoint: {where}"
+
+
+def _check_finite(totals: EpochTotals, learning_rate: Callable, kept: str) -> None:
     step = int(totals.bad_step)
     if step < 0:
         return
     with jax.numpy_dtype_promotion("standard"):
         rate = float(learning_rate(jnp.asarray(step)))
-    kept = f"epoch {rows[-1]['epoch']} (step {rows[-1]['step']})" if rows else "none yet"
     raise UserError(
-        f"the loss or its gradient was not finite at step {step}, learning rate {rate:.3g}; last good "
-        f"checkpoint: {kept}; lower learning_rate or set clip_norm, and start with a new --workdir"
+        f"the loss or its gradient was not finite at step {step}, learning rate {rate:.3g}; {kept}; {_ADVICE}"
     )

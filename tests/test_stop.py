@@ -5,9 +5,10 @@ import os
 import shutil
 import signal
 
+import jax.numpy as jnp
 import pytest
 
-from fer_jax import checkpoint, run_train, signals
+from fer_jax import checkpoint, run_train, signals, training_pieces
 from fer_jax.errors import UserError
 from fer_jax.lock import locked
 from tiny_run import assert_same_run, read_rows, tiny_config
@@ -63,6 +64,23 @@ def test_stopped_in_an_epoch(whole, tmp_path, capsys):
     assert "going on in epoch 2, after 3 of its steps" in printed
     assert "not as before" not in printed
     assert_same_run(tmp_path, whole, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("last_good_step", "where"),
+    [(6, "at step 7, learning rate 1e+38"), (7, "after epoch 2")],
+    ids=["seen by the next step", "seen by validation alone"],
+)
+def test_what_is_kept_where_the_loss_is_not_finite(tmp_path, monkeypatch, last_good_step, where):
+    def explode(**_):
+        return lambda step: jnp.where(step < last_good_step, jnp.float32(1e-3), jnp.float32(1e38))
+
+    train_until(tmp_path, 6)
+    monkeypatch.setattr(training_pieces, "learning_rate_schedule", explode)
+    with pytest.raises(UserError, match="not finite") as caught:
+        run_train.train(CONFIG, tmp_path)
+    assert f"{where}; last good checkpoint: within epoch 2 (step 6); " in str(caught.value)
+    assert saved_steps(tmp_path) == [4, 6]
 
 
 def test_stopped_between_epochs(whole, tmp_path, monkeypatch, capsys):
