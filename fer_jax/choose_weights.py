@@ -14,7 +14,7 @@ from fer_jax.run_config import differing_network
 
 
 def choose_weights(where: Path, shipped_name: str | None) -> tuple[Weights, Record, dict[str, Any], str]:
-    """The best checkpoint in the workdir ``where``; without one, the shipped ``shipped_name`` if it exists.
+    """The best checkpoint in the workdir ``where``; without a run there, the shipped ``shipped_name``.
 
     Args:
       where: a workdir, that need not exist.
@@ -36,8 +36,9 @@ def choose_weights(where: Path, shipped_name: str | None) -> tuple[Weights, Reco
 
 
 def uses_shipped(where: Path, shipped_name: str | None) -> bool:
-    """Whether ``choose_weights`` takes the shipped weights."""
-    return shipped_name in shipped.names() and not checkpoint.has_checkpoint(where)
+    """Whether ``choose_weights`` takes the shipped weights: never in place of a run, however it stands."""
+    has_run = checkpoint.has_checkpoint(where) or (where / "config.json").exists()
+    return shipped_name in shipped.names() and not has_run
 
 
 def by_path_or_name(workdir_or_name: str | Path) -> tuple[Weights, Record]:

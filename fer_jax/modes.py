@@ -21,6 +21,12 @@ from fer_jax import (
 )
 from fer_jax.errors import UserError
 
+_MODES_OF_FLAG = {
+    "input": ("predict", "explain"),
+    "output": ("predict", "explain", "export"),
+    "probabilities": ("predict",),
+}
+
 _PROCESS_FIELDS = ("coordinator_address", "num_processes", "process_id")
 
 
@@ -46,8 +52,9 @@ def run(
       source, output, with_probabilities: the flags ``--input``, ``--output`` and ``--probabilities``.
 
     Raises:
-      UserError: as the function of the mode.
+      UserError: as the function of the mode, or a flag is given that it does not take.
     """
+    _refuse_others_flags(mode, {"input": source, "output": output, "probabilities": with_probabilities})
     # A shell leaves the ~ in --output=~/out.csv alone.
     source, output = (path and os.path.expanduser(path) for path in (source, output))
     workdirs = workdirs and ",".join(map(os.path.expanduser, workdirs.split(",")))
@@ -81,6 +88,15 @@ def run(
         run_export.export(*command, output, **shipped)
     else:
         run_serve.serve(*command, **shipped)
+
+
+def _refuse_others_flags(mode: str, given: dict[str, Any]) -> None:
+    """``--mode=predict`` is easily forgotten, and training begun instead."""
+    for flag, modes in _MODES_OF_FLAG.items():
+        if given[flag] and mode not in modes:
+            raise UserError(
+                f"--{flag} is for --mode={' and --mode='.join(modes)}; --mode={mode} does not take it"
+            )
 
 
 def _processes(config: ConfigDict) -> dict[str, Any]:

@@ -20,9 +20,17 @@ def orthogonalize(kernel: jax.Array) -> jax.Array:
     multiplies the matrix by a polynomial of its Gram matrix, so all five are done on the Gram matrix,
     which is small, and the matrix itself is multiplied once, at the end.
 
+    All products are in full float32. In the TF32 or bfloat16 that GPUs and TPUs take by default the Gram
+    matrix gets eigenvalues below zero, which the iterations blow up, as they would not the matrix itself.
+
     Args:
       kernel: float32 (..., outputs).
     """
+    with jax.default_matmul_precision("highest"):
+        return _orthogonalize(kernel)
+
+
+def _orthogonalize(kernel: jax.Array) -> jax.Array:
     matrix = kernel.reshape(-1, kernel.shape[-1])
     tall = matrix.shape[0] >= matrix.shape[1]
     gram = matrix.T @ matrix if tall else matrix @ matrix.T

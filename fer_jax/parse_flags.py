@@ -24,7 +24,16 @@ def parse_flags(argv: list[str]) -> list[str]:
             sys.exit(f"error: --config={path}: no such file; see the files in configs/")
     except AttributeError as error:
         # ConfigDict quotes its message twice on its way up.
+        if "get_config" in str(error):
+            sys.exit(_no_config(error))
         sys.exit("error: no config field " + str(error).strip("\"'").replace("\\n", ": ").replace("\\'", "'"))
-    except (flags.Error, TypeError, ValueError, OSError) as error:
+    except (flags.Error, TypeError, ValueError, IndexError, OSError) as error:
         sys.exit(f"error: {' '.join(str(error).split())}")
+    except Exception as error:  # a config file is Python, and may raise anything
+        sys.exit(_no_config(error))
     return rest
+
+
+def _no_config(error: Exception) -> str:
+    reason = " ".join(str(error).split())
+    return f"error: --config: cannot be read as a config ({reason}); a file as those in configs/ was expected"

@@ -26,8 +26,8 @@ _WITHOUT_EFFECT = ("cache", "epochs", "seeds")
 """Fields of training that change nothing in what its checkpoint is evaluated to; a run may have been given
 more epochs after its best checkpoint, and each of several seeds is a run of one."""
 
-_NOT_OF_TRAINING = ("cache", "views")
-"""What a run may be resumed with another of: how its data is read, how it is scored at its end."""
+_NOT_OF_TRAINING = ("cache", "patience", "views")
+"""What a run may be resumed with another of: how its data is read, when it ends, how it is scored then."""
 
 SPLITS = ("validation", "test")
 
@@ -208,4 +208,4 @@ def merge_for_evaluation(
             f"{workdir}: trained with other settings ({changes}); they come from the checkpoint; "
             f"only {', '.join(EVALUATION_FIELDS)} may be given anew"
         )
-    return {**saved, **{name: given[name] for name in overrides if name in EVALUATION_FIELDS}}
+    return {**saved, **{name: given[name] for name in overrides if name in (*EVALUATION_FIELDS, "cache")}}

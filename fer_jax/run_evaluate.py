@@ -61,7 +61,7 @@ def load_told(config: Mapping[str, Any], told: set[str]) -> Splits:
 def labelled_faces(config: Mapping[str, Any], splits: Splits) -> Faces:
     """The faces of ``config["split"]``. Raises UserError if the data set gives none with labels."""
     faces = getattr(splits, config["split"])
-    if faces is None or faces.labels is None:
+    if faces is None or faces.labels is None or not len(faces):
         raise UserError(
             f"{config['dataset']}: gives no labelled {config['split']} faces; choose another split"
         )

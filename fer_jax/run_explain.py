@@ -58,6 +58,8 @@ def explain(
       UserError: no checkpoint, or bad input.
     """
     run_seeds.require_one(where)
+    if "views" in overrides and given["views"] != "one":
+        raise UserError("--mode=explain is of one view of a face; leave out config.views")
     weights, config, _ = run_evaluate.load_weights(where, given, overrides, shipped_name=shipped_name)
     faces = _load_faces(config, source)
     if faces.labels is None:
@@ -110,13 +112,14 @@ def describe(chances: np.ndarray, label: int | None) -> str:
 
 
 def _load_faces(config: Mapping[str, Any], source: str | None) -> Faces:
-    """Those of ``source``, or else the validation faces of the run's data set."""
+    """Those of ``source``, or else the faces of ``config["split"]`` of the run's data set."""
     if source is not None:
         return load_unlabelled(source)
     try:
-        return load_dataset(config).validation
+        splits = load_dataset(config)
     except UserError as error:
         raise UserError(f"{error}; name faces to explain by --input=PATH or --config.dataset=PATH") from error
+    return run_evaluate.labelled_faces(config, splits)
 
 
 def _maps(

@@ -64,13 +64,14 @@ def predict_photos(source: str, predict: Predict, output: Path, *, with_probabil
     root = Path(source) if Path(source).is_dir() else Path(source).parent
     started = time.monotonic()
     unread: list[UserError] = []
-    results = []
+    results: list[_Result] = []
+    taken: set[Path] = set()
     for group in _groups(_read(counted(paths, unit="picture"), unread), _AT_ONCE):
         for photo, result in zip(group, _predict_group(group, predict), strict=True):
             results.append(result)
             if result.is_photo:
                 names = [describe(chances) for chances in result.chances]
-                target = folder / photo.path.relative_to(root)
+                target = _free_name(folder / photo.path.relative_to(root), taken)
                 _save_jpeg(photos.annotate(photo.picture, photo.boxes, names), target)
     if not results:
         raise UserError(str(unread[0]) if len(unread) == 1 else f"{source}: none of its pictures can be read")
@@ -145,9 +146,17 @@ def _table(results: list[_Result], *, with_probabilities: bool) -> str:
     )
 
 
-def _save_jpeg(picture: Image.Image, target: Path) -> None:
+def _free_name(target: Path, taken: set[Path]) -> Path:
+    """``target``, a JPEG file's name, and not one of ``taken``, to which it is added."""
     if target.suffix.lower() not in (".jpg", ".jpeg"):
         target = target.with_name(f"{target.name}.jpg")
+    others = (target.with_name(f"{target.stem}-{number}{target.suffix}") for number in itertools.count(2))
+    free = next(name for name in itertools.chain([target], others) if name not in taken)
+    taken.add(free)
+    return free
+
+
+def _save_jpeg(picture: Image.Image, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as temporary:
         picture.save(temporary, format="jpeg", quality=92)

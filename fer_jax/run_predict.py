@@ -8,6 +8,7 @@ import numpy as np
 
 from fer_jax import run_evaluate, run_photos, run_seeds, workdir
 from fer_jax.data.load import is_pictures, load_unlabelled
+from fer_jax.data.read_pictures import picture_paths
 from fer_jax.errors import UserError
 from fer_jax.predictions import table
 from fer_jax.run_config import views_in_pictures
@@ -43,6 +44,8 @@ def predict_file(
         raise UserError("--mode=predict needs --input=PATH and --output=OUT.csv")
     if Path(output).is_dir():
         raise UserError(f"--output={output}: is a folder; a CSV file to write was expected")
+    if _is_read(Path(output), Path(source)):
+        raise UserError(f"--output={output}: is a file that --input={source} reads; give it another name")
     # Of several seeds the ensemble: the mean of their probabilities.
     networks = run_seeds.load_members(where, given, overrides, shipped_name=shipped_name)
 
@@ -62,3 +65,10 @@ def predict_file(
     chances = predict(faces.images)
     workdir.write_text(Path(output), table(faces.ids, chances, with_probabilities=with_probabilities))
     print(f"written: {output}, {len(faces):,} rows")
+
+
+def _is_read(output: Path, source: Path) -> bool:
+    """Whether the file to write is the source, or a picture in it."""
+    if not (output.exists() and source.exists()):
+        return False
+    return any(output.samefile(path) for path in (picture_paths(source) if source.is_dir() else [source]))

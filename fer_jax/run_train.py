@@ -77,7 +77,7 @@ def _train_locked(config: ConfigDict, where: Path, lock: contextlib.ExitStack) -
         if on_first(lambda: checkpoint.has_checkpoint(where)):
             raise UserError(f"{where}: another process began a run there just now; add --workdir={where}-2")
     if networks is None:
-        print(f"{where}: this run is finished; a longer one: --config.epochs=N, another one: --workdir=DIR")
+        print(f"{where}: this run is finished; {_longer(config, rows)}, another one: --workdir=DIR")
         # A kill between the last checkpoint and these files would else leave them short for good.
         on_first(lambda: write_rows(where, rows))
     else:
@@ -88,6 +88,14 @@ def _train_locked(config: ConfigDict, where: Path, lock: contextlib.ExitStack) -
         rows = _train(config, where, splits, Record(plain_config, [], list(LABELS), data), networks)
     announce.table(rows, where)
     on_first(lambda: _score_best(config, where, splits))
+
+
+def _longer(config: ConfigDict, rows: list[dict[str, Any]]) -> str:
+    if rows[-1]["epoch"] < config.epochs:
+        return (
+            f"{config.patience} epochs went by without a better one; to go on: --config.patience=N, 0 for all"
+        )
+    return "a longer one: --config.epochs=N"
 
 
 def _lock(lock: contextlib.ExitStack, where: Path) -> None:

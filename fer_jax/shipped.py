@@ -5,7 +5,6 @@ The arrays are NumPy's own format, read without pickle, so that a file of weight
 
 import io
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from fer_jax import workdir
 from fer_jax.checkpoint import Record, Weights, weight_shapes
-from fer_jax.data.files import replacing
+from fer_jax.data.files import DAMAGED_ARRAYS, replacing
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
 from fer_jax.preprocess import Normalization
@@ -115,7 +114,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         # From memory, since NumPy leaves a damaged file open.
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             return dict(file)
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except DAMAGED_ARRAYS as error:
         raise UserError(f"{path}: damaged ({error}); install again") from error
 
 

@@ -238,7 +238,8 @@ def run_epoch(
             older = jax.block_until_ready(pending.pop(0))
             if int(older.bad_step) >= 0:
                 break
-            progress.update(row + 1 - _AHEAD, lambda older=older: older)
+            if row > _AHEAD:
+                progress.update(row - _AHEAD, lambda older=older: older)
     totals = jax.block_until_ready(pending[-1])
     return state, totals, row, time.monotonic() - started
 

@@ -173,6 +173,19 @@ def test_predict_and_eval_without_checkpoint(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_predict_does_not_replace_what_it_reads(tmp_path):
+    source, album = label_7(tmp_path), tmp_path / "album"
+    album.mkdir()
+    Image.fromarray(np.zeros((48, 48), np.uint8)).save(album / "a.png")
+    before = source.read_bytes(), (album / "a.png").read_bytes()
+    for read, written in ((source, source), (album, album / "a.png"), (album / "a.png", album / "a.png")):
+        with pytest.raises(UserError, match="give it another name"):
+            run_predict.predict_file(
+                tmp_path / "run", {}, [], str(read), str(written), with_probabilities=False
+            )
+    assert (source.read_bytes(), (album / "a.png").read_bytes()) == before
+
+
 @pytest.mark.parametrize(
     ("args", "named"),
     [
@@ -185,13 +198,21 @@ def test_predict_and_eval_without_checkpoint(tmp_path):
         (["--mode=predict", "--output=b.csv"], "--input"),
         (["--config=missing.py"], "missing.py"),
         (["--config=missing.py", "--config.epochs=3"], "missing.py"),
+        ([f"--config={ROOT}/README.md"], "a file as those in configs/ was expected"),
+        ([f"--config={ROOT}/fer_jax/errors.py"], "a file as those in configs/ was expected"),
+        (["--config.mlp.hidden[9]=3"], "index"),
+        (["--input=photo.jpg", "--output=out.csv"], "--input is for --mode=predict and --mode=explain"),
+        (["--mode=eval", "--probabilities"], "--probabilities is for --mode=predict;"),
+        (["--mode=eval", "--workdir=."], ".: no checkpoint"),
     ],
 )
 def test_command_line(tmp_path, args, named):
     """What the user of main.py sees."""
     label_7(tmp_path)
     before = sorted(tmp_path.iterdir())
-    command = [sys.executable, ROOT / "main.py", "--config", f"{ROOT}/configs/mlp.py", *args]
+    other = any(argument.startswith("--config=") for argument in args)
+    config = [] if other else ["--config", f"{ROOT}/configs/mlp.py"]
+    command = [sys.executable, ROOT / "main.py", *config, *args]
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path.with_name("cache"))}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 1

@@ -37,6 +37,16 @@ def test_orthogonalize_keeps_singular_vectors():
     np.testing.assert_allclose(values, np.diag(np.diag(values)), atol=1e-3)
 
 
+def test_products_are_in_full_precision():
+    """What GPUs and TPUs take by default rounds to fewer bits than the iterations bear."""
+    products = [
+        line for line in str(jax.make_jaxpr(orthogonalize)(kernel((40, 8)))).split("\n\n") if "dot" in line
+    ]
+    assert products
+    text = "".join(products)
+    assert text.count("dot_general[") == text.count("precision=(Precision.HIGHEST, Precision.HIGHEST)") > 10
+
+
 def test_no_gradient_no_update():
     np.testing.assert_array_equal(orthogonalize(np.zeros((3, 3, 2, 4), np.float32)), 0)
 

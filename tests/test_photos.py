@@ -160,6 +160,18 @@ def test_pictures_are_not_zoomed_unless_asked(tmp_path, no_plots):
         assert np.abs(row - other[0]).max() > 1e-4
 
 
+def test_names_that_meet_or_are_long(tmp_path):
+    """Marked pictures are JPEG files: ``a.png`` would be ``a.png.jpg``, which another is already."""
+    album = tmp_path / "album"
+    album.mkdir()
+    names = ["a.png", "a.png.jpg", "é" * 123 + ".jpg"]
+    for name in names:
+        photo().save(album / name)
+    run_photos.predict_photos(str(album), predict, tmp_path / "out.csv", with_probabilities=False)
+    marked = sorted(path.name for path in (tmp_path / "out_pictures").iterdir())
+    assert marked == ["a.png-2.jpg", "a.png.jpg", names[2]]
+
+
 def test_no_picture_is_replaced(folder, tmp_path):
     """Where the marked ones would go to the folder that the pictures are in."""
     originals = folder.rename(tmp_path / "album_pictures")

@@ -40,7 +40,7 @@ def test_same_run_may_be_longer(epochs):
 
 
 def test_same_run_may_be_read_and_scored_otherwise():
-    check_same_run(changed(cache=True), changed(cache=False, views="flip"), "runs/x")
+    check_same_run(changed(cache=True), changed(cache=False, patience=9, views="flip"), "runs/x")
 
 
 def test_same_run_may_lack_fields_of_a_newer_version():
@@ -100,8 +100,15 @@ def test_evaluation_refuses_by_name():
 
 def test_evaluation_takes_the_flags_of_a_longer_training():
     """As the best checkpoint may be older than what made the run longer."""
-    given = changed(epochs=9, seeds=3, cache=False)
-    assert merge_for_evaluation(SAVED, given, ["epochs", "seeds", "cache"], "runs/x") == SAVED
+    given = changed(epochs=9, seeds=3)
+    assert merge_for_evaluation(SAVED, given, ["epochs", "seeds"], "runs/x") == SAVED
+
+
+def test_evaluation_reads_without_the_cache_where_told():
+    given = changed(cache=False, epochs=9)
+    assert merge_for_evaluation(changed(cache=True), given, ["cache", "epochs"], "runs/x") == changed(
+        cache=False
+    )
 
 
 @pytest.mark.parametrize("module", [best, cnn, mlp, tiny])

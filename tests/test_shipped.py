@@ -104,6 +104,12 @@ def test_chosen_without_a_checkpoint_only(ours):
         choose_weights(where, None)
     with pytest.raises(UserError, match="no checkpoint there"):
         choose_weights(where, "another")
+    # A run that has got no further, or whose checkpoints are damaged, is no reason to take others.
+    where.mkdir(parents=True)
+    (where / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="no checkpoint there"):
+        choose_weights(where, "mlp")
+    (where / "config.json").unlink()
     run_train.train(tiny_config(epochs=1), where)
     assert choose_weights(where, "mlp")[3] == f"{where}, epoch 1, trained on synthetic"
 

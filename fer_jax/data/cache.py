@@ -7,33 +7,17 @@ any time.
 import contextlib
 import hashlib
 import os
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from fer_jax.data.faces import Faces
-from fer_jax.data.files import replacing
+from fer_jax.data.files import DAMAGED_ARRAYS, replacing
 from fer_jax.data.read_csv import CsvTable, read_csv
 from fer_jax.labels import SIDE
 
 _FORMAT = 1
 """Raise it when what is stored, or how a CSV file is understood, changes."""
-
-# What np.load raises on an entry that is missing, cut off, or none of ours.
-_DAMAGED = (
-    AttributeError,
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def cached_read_csv(path: str | os.PathLike, *, require_labels: bool, cache: bool) -> CsvTable:
@@ -85,7 +69,7 @@ def _load(entry: Path) -> CsvTable | None:
         with open(entry, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             faces = Faces(arrays["images"], arrays.get("labels"), arrays["ids"])
             table = CsvTable(faces, arrays.get("usage"))
-    except _DAMAGED:
+    except DAMAGED_ARRAYS:
         return None
     return table if _in_order(table) else None
 

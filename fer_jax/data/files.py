@@ -7,6 +7,7 @@ import lzma
 import os
 import secrets
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -24,6 +25,21 @@ _DAMAGED = (
     gzip.BadGzipFile,
     lzma.LZMAError,
     struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+# What np.load raises on a file of arrays that is missing, cut off, damaged or none.
+DAMAGED_ARRAYS = (
+    AttributeError,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -87,7 +103,8 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     Readers see the old file or the new one, never a half-written one. Raises OSError.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    # Shortened, since a name of the longest allowed is to be possible.
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
         os.replace(temporary, path)
