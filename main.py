@@ -2,7 +2,7 @@
 
 python main.py --config=configs/cnn.py                          train on built-in synthetic faces
 python main.py --config=configs/cnn.py --config.dataset=PATH    ... on a CSV file or a folder of pictures
-python main.py --config=configs/cnn.py --mode=eval              confusion matrix and per-class figures
+python main.py --mode=eval --workdir=runs/cnn                   confusion matrix, per-class figures
 python main.py --config=configs/cnn.py --mode=predict --input=PATH --output=OUT.csv
 python main.py --config=configs/cnn.py --mode=explain [--input=PATH] [--output=DIR]
 python main.py --config=configs/cnn.py --mode=export --output=DIR
@@ -24,9 +24,17 @@ from fer_jax.signals import Stopped, raise_stopped, replace_handlers
 
 # No default here: ml_collections would load it, and stumble over a misspelt field, before flags are parsed.
 CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Configuration file (default: configs/cnn.py); --config.FIELD=VALUE sets one field."
+    "config",
+    None,
+    "Configuration file; configs/cnn.py if not given. --config.FIELD=VALUE sets one field; "
+    "configs/default.py lists them all.",
 )
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run (default: runs/NAME[-synthetic]).")
+WORKDIR = flags.DEFINE_string(
+    "workdir",
+    None,
+    "Folder of the run; if not given runs/NAME, or runs/NAME-synthetic on the built-in faces. eval: also "
+    "several, with commas between.",
+)
 MODES = ("train", "eval", "predict", "explain", "export", "serve")
 MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 INPUT = flags.DEFINE_string(

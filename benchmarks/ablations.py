@@ -2,8 +2,9 @@
 
 python benchmarks/ablations.py --csv=fer2013.csv [--only=plain,erasing] [--epochs=12] [--output=DIR]
 
-Each row is a run of main.py in DIR/NAME: stopped, the same command goes on. Prints, for each, the flags that
-make it, and the table of benchmarks/accuracy.py; draws in DIR/ablations.png what each row gains on the first.
+Each row is a run of main.py in DIR/N-epochs/NAME: stopped, the same command goes on. Prints, for each, the
+flags that make it, and the table of benchmarks/accuracy.py; draws in DIR/N-epochs/ablations.png what each row
+gains on the first.
 """
 
 import argparse

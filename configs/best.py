@@ -1,14 +1,14 @@
 r"""The most accurate network here, of 4.0 M parameters; an evening on 2 cores.
 
-python main.py --config=configs/best.py --config.dataset=fer2013.csv --config.teacher=best
-    1 h 34 min on 2 cores; 70.4 % on PublicTest, with the teacher that came with the package until 2026-11-25:
-    the last of three runs of a smaller network, whose commands are in docs/accuracy.md.
-python main.py --config=configs/best.py --config.dataset=fer2013.csv --config.teacher=runs/best,best \
-    --workdir=runs/best-on --config.initial_weights=runs/best "--config.train_sides=(48,)" \
-    --config.epochs=12 --config.learning_rate=0.01 --config.warmup_epochs=0.5
-    goes on from it at full size, taught by itself and that teacher: 41 minutes more; 71.2 %, and 72.0 %
-    averaged over a face as it is, nearer and further off, and their mirror images. These weights come with
-    the package now, and are what --config.teacher=best is.
+python main.py --config=configs/best.py --config.dataset=fer2013.csv --config.teacher=runs/third \
+    --workdir=runs/wide
+    1 h 34 min on 2 cores; 70.4 % on PublicTest. The teacher is the last of three runs of a smaller network,
+    whose commands are in docs/accuracy.md.
+python main.py --config=configs/best.py --config.dataset=fer2013.csv --config.teacher=runs/wide,runs/third \
+    --config.initial_weights=runs/wide "--config.train_sides=(48,)" --config.epochs=12 \
+    --config.learning_rate=0.01 --config.warmup_epochs=0.5
+    goes on from it at full size, taught by both: 41 minutes more; 71.2 %, and 72.0 % averaged over a face as
+    it is, nearer and further off, and their mirror images. These weights come with the package.
 python main.py --config=configs/best.py --mode=predict --input=test.csv --output=out.csv
     with these weights, as long as there is no runs/best.
 

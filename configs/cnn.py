@@ -4,7 +4,7 @@ python main.py --config=configs/cnn.py
     on the built-in faces: 3 minutes on 2 cores, 77.3 % validation accuracy.
 python main.py --config=configs/cnn.py --config.augment=True --config.dataset=fer2013.csv
     24 minutes, 68.0 % on PublicTest; 68.7 % with --mode=eval --config.views=flip. These weights come with the
-    package.
+    package. From three seeds (--config.seeds=3) 67.8 and 68.3 %.
 python main.py --config=configs/cnn.py --config.augment=True --config.dataset=fer2013.csv --config.epochs=5 \
     --workdir=runs/cnn-5
     8 minutes, 60.5 % on PublicTest.

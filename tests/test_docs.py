@@ -48,10 +48,8 @@ ELSEWHERE = {
     "benchmarks/int8.py": "tests/test_benchmarks.py",
     "benchmarks/accuracy.py --csv=fer2013.csv runs/": "runs of the README; tests/test_benchmarks.py",
     "benchmarks/ablations.py --csv=fer2013.csv --only=plain,taught": "as the one with all rows",
-    # A shipped teacher and a student in one program take long to compile.
-    "--config.teacher=runs/best,best": "as the one after whose run it goes on",
-    "--config.teacher=best": "tests/test_choose_weights.py, tests/test_train_step.py",
     "configs/tiny.py --config.dataset=fer2013.csv --config.teacher=runs/": "as those of best beside them",
+    "--config.seeds=3": "tests/test_seeds.py",
 }
 SHORTER = {
     "benchmarks/ablations.py": ["--only=plain", "--epochs=1", "--output=ablations"],
