@@ -26,20 +26,26 @@ def compare_runs(runs: list[Path], given: Mapping[str, Any], overrides: list[str
     Args:
       runs: workdirs.
       given: the command's config.
-      overrides: the fields that the command line set; ``dataset`` scores all on the same faces.
+      overrides: the fields that the command line set; ``dataset`` scores all on the same faces, but
+        where a file has no split of its own each run draws them by its own seed.
 
     Raises:
       UserError: as ``run_evaluate.evaluate_run``, for any of them, before any figure is written.
     """
-    loaded = [run_evaluate.load_weights(run, given, overrides) for run in runs]
+    loaded = [run_evaluate.load_record(run, given, overrides) for run in runs]
     told: set[str] = set()
-    faces = [
-        run_evaluate.labelled_faces(config, run_evaluate.load_told(config, told)) for _, config, _ in loaded
-    ]
+    faces = []
+    for run, (_, record, config, _) in zip(runs, loaded, strict=True):
+        splits = run_evaluate.load_told(record, config, told, of=f"those of {run}")
+        faces.append(run_evaluate.labelled_faces(config, splits))
+    if not all(np.array_equal(faces[0].images, others.images) for others in faces[1:]):
+        print(
+            "  the runs are not scored on the same faces; --config.dataset with a split of its own gives them"
+        )
     rows = []
-    for run, (weights, config, row), scored in zip(runs, loaded, faces, strict=True):
-        result, _ = run_evaluate.score(weights, config, scored, config["split"], views=config["views"])
-        run_evaluate.report(result, run, epoch=row["epoch"], quiet=True)
+    for run, (weights, _, config, row), scored in zip(runs, loaded, faces, strict=True):
+        result, bins = run_evaluate.score(weights, config, scored, config["split"], views=config["views"])
+        run_evaluate.report(result, bins, run, epoch=row["epoch"], quiet=True)
         rows.append((str(run), count_parameters(weights.variables["params"]), result))
     print(table(rows))
     print(f"written: {runs[0]}/eval/, …")

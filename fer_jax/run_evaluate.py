@@ -38,23 +38,39 @@ def evaluate_run(
       UserError: no checkpoint, no such split, or bad input.
     """
     weights, record, config, row = load_record(where, given, overrides, shipped_name=shipped_name)
-    splits = load_told(config, set())
-    labelled_faces(config, splits)
-    if record.data["digest"] != digest(splits):
-        print(
-            f"  the weights were trained on other faces than {config['dataset']} has for training; if those "
-            "scored here were among them, the figures below are too high"
-        )
+    splits = load_told(record, config, set())
     score_and_report(weights, config, splits, where, epoch=row["epoch"])
 
 
-def load_told(config: Mapping[str, Any], told: set[str]) -> Splits:
-    """The config's data set; prints what it says of its splits, but for what is in ``told``, which grows."""
+def load_told(
+    record: checkpoint.Record, config: Mapping[str, Any], told: set[str], *, of: str = "the weights"
+) -> Splits:
+    """The config's data set, which has labelled faces in the split to score.
+
+    Prints what the data set says of its splits, and whether the weights may have been trained on the faces to
+    score, but for what is in ``told``, which grows.
+
+    Args:
+      record: of the weights.
+      config: what is scored by.
+      told: lines printed before.
+      of: what the lines call the weights.
+
+    Raises:
+      UserError: bad data, or no labelled faces in the split.
+    """
     splits = load_dataset(config)
-    for note in splits.notes:
+    labelled_faces(config, splits)
+    notes = list(splits.notes)
+    if record.data["digest"] != digest(splits):
+        notes.append(
+            f"{of} were trained on other faces than {config['dataset']} has for training; if those "
+            "scored here were among them, the figures below are too high"
+        )
+    for note in notes:
         if note not in told:
             print(f"  {note}")
-    told.update(splits.notes)
+    told.update(notes)
     return splits
 
 
@@ -97,9 +113,7 @@ def score_and_report(
     split, views = config["split"], config["views"]
     faces = getattr(splits, split)
     result, bins = score(weights, config, faces, split, views=views)
-    report(result, where, epoch=epoch)
-    title = f"{split}, views: {views}"
-    plots.save_reliability(where / "eval" / "reliability.png", bins, title=title)
+    report(result, bins, where, epoch=epoch)
     apart = ~rows_shared(faces.images, splits.train.images)
     if 0 < apart.sum() < len(faces):
         rest, _ = score(weights, config, faces.take(apart), split, views=views)
@@ -122,8 +136,8 @@ def score(
     return {"split": split, "views": views, **summarize(result.confusion, result.loss), **error}, result.bins
 
 
-def report(result: dict[str, Any], where: Path, *, epoch: int, quiet: bool = False) -> None:
-    """Prints the result, unless ``quiet``, and writes it for programs and people to ``where/eval/``."""
+def report(result: dict[str, Any], bins: Bins, where: Path, *, epoch: int, quiet: bool = False) -> None:
+    """Prints what ``score`` gave, unless ``quiet``, and writes it for programs and people to ``eval/``."""
     text = report_text(result, epoch=epoch)
     if not quiet:
         print(text)
@@ -135,6 +149,8 @@ def report(result: dict[str, Any], where: Path, *, epoch: int, quiet: bool = Fal
     workdir.write_text(folder / "confusion_matrix.csv", table.to_csv())
     title = f"{result['split']}: {result['accuracy']:.1%} of {result['num_examples']:,} faces"
     plots.save_confusion_matrix(folder / "confusion_matrix.png", confusion, title=title)
+    title = f"{result['split']}, views: {result['views']}"
+    plots.save_reliability(folder / "reliability.png", bins, title=title)
     if not quiet:
         print(f"written: {folder}/metrics.json, report.txt, confusion_matrix.csv, .png, reliability.png")
 

@@ -35,9 +35,8 @@ def load_members(
     Nothing takes the place of a seed that has no checkpoint yet: it raises UserError.
     """
     if members := folders(where):
-        # Each member has a seed of its own, counted from the command's.
-        overrides = [name for name in overrides if name != "seed"]
-        return [run_evaluate.load_weights(member, given, overrides) for member in members]
+        loaded = (run_evaluate.load_record(member, given, _of_a_member(overrides)) for member in members)
+        return [(weights, config, row) for weights, _, config, row in loaded]
     return [run_evaluate.load_weights(where, given, overrides, shipped_name=shipped_name)]
 
 
@@ -74,11 +73,12 @@ def evaluate_seeds(where: Path, given: Mapping[str, Any], overrides: list[str]) 
     members = folders(where)
     records, results, chances = [], {}, []
     told: set[str] = set()
-    networks = load_members(where, given, overrides)
-    for member, (weights, config, row) in zip(members, networks, strict=True):
-        faces = run_evaluate.labelled_faces(config, run_evaluate.load_told(config, told))
-        result, _ = run_evaluate.score(weights, config, faces, config["split"], views=config["views"])
-        run_evaluate.report(result, member, epoch=row["epoch"], quiet=True)
+    networks = [run_evaluate.load_record(member, given, _of_a_member(overrides)) for member in members]
+    for member, (weights, record, config, row) in zip(members, networks, strict=True):
+        splits = run_evaluate.load_told(record, config, told, of=f"those of {member}")
+        faces = run_evaluate.labelled_faces(config, splits)
+        result, bins = run_evaluate.score(weights, config, faces, config["split"], views=config["views"])
+        run_evaluate.report(result, bins, member, epoch=row["epoch"], quiet=True)
         results[member.name] = result
         chances.append(run_evaluate.probabilities(weights, config, faces.images, views=config["views"]))
         records.append((faces.images, faces.labels))
@@ -93,6 +93,11 @@ def evaluate_seeds(where: Path, given: Mapping[str, Any], overrides: list[str]) 
     print(table(summary, next(iter(results.values()))))
     workdir.write_json(where / "eval" / "metrics.json", summary)
     print(f"written: {where}/eval/metrics.json, {members[0]}/eval/, …")
+
+
+def _of_a_member(overrides: list[str]) -> list[str]:
+    """Each member has a seed of its own, counted from the command's."""
+    return [name for name in overrides if name != "seed"]
 
 
 def table(summary: Mapping[str, Any], scored: Mapping[str, Any]) -> str:
