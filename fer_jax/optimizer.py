@@ -65,7 +65,8 @@ def create_optimizer(
       schedule: step -> learning rate.
       name: one of ``OPTIMIZERS``.
       momentum: of ``sgd`` and ``muon``.
-      weight_decay: on kernels only, not on biases, scales and shifts; 0 for none.
+      weight_decay: on kernels only, not on biases, scales and shifts, nor with ``muon`` on the output
+        layer; 0 for none.
       clip_norm: largest global norm of the gradient; 0 for no limit.
 
     Raises:
