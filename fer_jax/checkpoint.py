@@ -161,10 +161,8 @@ def weight_shapes(config: Mapping[str, Any]) -> Weights:
 def _advice(workdir: Path) -> str:
     """Runs on real data and on the built-in faces lie side by side: the other may be what was meant."""
     name = workdir.name
-    if not name:  # . and /
-        return "train first, or name a run by --workdir"
     other = name.removesuffix("-synthetic") if name.endswith("-synthetic") else f"{name}-synthetic"
-    if has_checkpoint(workdir.with_name(other)):
+    if name and has_checkpoint(workdir.with_name(other)):  # . and / have no name
         return f"{workdir.with_name(other)} has one: add --workdir={workdir.with_name(other)}"
     return "train first, or name a run by --workdir"
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
+from fer_jax.data.files import one_line
+
 _DEFAULT = Path(__file__).parent.parent / "configs" / "cnn.py"
 
 
@@ -35,5 +37,7 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 def _no_config(error: Exception) -> str:
-    reason = " ".join(str(error).split())
-    return f"error: --config: cannot be read as a config ({reason}); a file as those in configs/ was expected"
+    return (
+        f"error: --config: cannot be read as a config ({one_line(error)}); "
+        "a file as those in configs/ was expected"
+    )

@@ -36,8 +36,7 @@ def compare_runs(runs: list[Path], given: Mapping[str, Any], overrides: list[str
     told: set[str] = set()
     faces = []
     for run, (_, record, config, _) in zip(runs, loaded, strict=True):
-        splits = run_evaluate.load_told(record, config, told, of=f"those of {run}")
-        faces.append(run_evaluate.labelled_faces(config, splits))
+        faces.append(run_evaluate.load_told(record, config, told, of=f"those of {run}")[1])
     if not all(np.array_equal(faces[0].images, others.images) for others in faces[1:]):
         print(
             "  the runs are not scored on the same faces; --config.dataset with a split of its own gives them"

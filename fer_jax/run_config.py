@@ -13,7 +13,7 @@ from fer_jax.optimizer import OPTIMIZERS, SCHEDULES
 from fer_jax.preprocess import BALANCES, NORMALIZATIONS
 from fer_jax.views import VIEWS
 
-EVALUATION_FIELDS = ("dataset", "split", "views", "batch_size")
+EVALUATION_FIELDS = ("dataset", "split", "views", "batch_size", "cache")
 """What eval and predict may be given anew; all else comes from the checkpoint."""
 
 _OF_THE_COMMAND = ("serve.", "distributed", "coordinator_address", "num_processes", "process_id")
@@ -22,7 +22,7 @@ _OF_THE_COMMAND = ("serve.", "distributed", "coordinator_address", "num_processe
 _YOUNGER = {"initial_weights": "", "cnn.stem_stride": 2, "cnn.activation": "relu"}
 """What was done before a field was there; without it, a flag that an older run cannot follow is accepted."""
 
-_WITHOUT_EFFECT = ("cache", "epochs", "seeds")
+_WITHOUT_EFFECT = ("epochs", "seeds")
 """Fields of training that change nothing in what its checkpoint is evaluated to; a run may have been given
 more epochs after its best checkpoint, and each of several seeds is a run of one."""
 
@@ -208,4 +208,4 @@ def merge_for_evaluation(
             f"{workdir}: trained with other settings ({changes}); they come from the checkpoint; "
             f"only {', '.join(EVALUATION_FIELDS)} may be given anew"
         )
-    return {**saved, **{name: given[name] for name in overrides if name in (*EVALUATION_FIELDS, "cache")}}
+    return {**saved, **{name: given[name] for name in overrides if name in EVALUATION_FIELDS}}

@@ -38,14 +38,14 @@ def evaluate_run(
       UserError: no checkpoint, no such split, or bad input.
     """
     weights, record, config, row = load_record(where, given, overrides, shipped_name=shipped_name)
-    splits = load_told(record, config, set())
+    splits, _ = load_told(record, config, set())
     score_and_report(weights, config, splits, where, epoch=row["epoch"])
 
 
 def load_told(
     record: checkpoint.Record, config: Mapping[str, Any], told: set[str], *, of: str = "the weights"
-) -> Splits:
-    """The config's data set, which has labelled faces in the split to score.
+) -> tuple[Splits, Faces]:
+    """The config's data set, and the labelled faces in it to score.
 
     Prints what the data set says of its splits, and whether the weights may have been trained on the faces to
     score, but for what is in ``told``, which grows.
@@ -60,7 +60,7 @@ def load_told(
       UserError: bad data, or no labelled faces in the split.
     """
     splits = load_dataset(config)
-    labelled_faces(config, splits)
+    faces = labelled_faces(config, splits)
     notes = list(splits.notes)
     if record.data["digest"] != digest(splits):
         notes.append(
@@ -71,7 +71,7 @@ def load_told(
         if note not in told:
             print(f"  {note}")
     told.update(notes)
-    return splits
+    return splits, faces
 
 
 def labelled_faces(config: Mapping[str, Any], splits: Splits) -> Faces:

@@ -35,8 +35,7 @@ def load_members(
     Nothing takes the place of a seed that has no checkpoint yet: it raises UserError.
     """
     if members := folders(where):
-        loaded = (run_evaluate.load_record(member, given, _of_a_member(overrides)) for member in members)
-        return [(weights, config, row) for weights, _, config, row in loaded]
+        return [run_evaluate.load_weights(member, given, _of_a_member(overrides)) for member in members]
     return [run_evaluate.load_weights(where, given, overrides, shipped_name=shipped_name)]
 
 
@@ -75,8 +74,7 @@ def evaluate_seeds(where: Path, given: Mapping[str, Any], overrides: list[str]) 
     told: set[str] = set()
     networks = [run_evaluate.load_record(member, given, _of_a_member(overrides)) for member in members]
     for member, (weights, record, config, row) in zip(members, networks, strict=True):
-        splits = run_evaluate.load_told(record, config, told, of=f"those of {member}")
-        faces = run_evaluate.labelled_faces(config, splits)
+        _, faces = run_evaluate.load_told(record, config, told, of=f"those of {member}")
         result, bins = run_evaluate.score(weights, config, faces, config["split"], views=config["views"])
         run_evaluate.report(result, bins, member, epoch=row["epoch"], quiet=True)
         results[member.name] = result

@@ -159,8 +159,13 @@ def test_early_stopping(tmp_path, monkeypatch, no_plots, capsys):
     assert checkpoint.load_best(tmp_path)[2]["epoch"] == 2
     capsys.readouterr()
     run_train.train(config, tmp_path)
-    assert "this run is finished" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "this run is finished" in printed
+    assert "2 epochs went by without a better one; to go on: --config.patience=N" in printed
     assert len(read_rows(tmp_path)) == 4
+    config.patience = 0
+    run_train.train(config, tmp_path)
+    assert len(read_rows(tmp_path)) == 6
 
 
 def test_when_a_run_is_finished():

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from fer_jax import explain, run_explain, run_train, workdir
 from fer_jax.ascent import first_kernels, make_ascent
+from fer_jax.data import load_dataset
 from fer_jax.data.read_csv import write_homework_csv
 from fer_jax.data.synthetic import draw_faces
 from fer_jax.errors import UserError
@@ -190,3 +191,11 @@ def test_sheets_of_a_cnn(tmp_path, capsys):
     (tmp_path / "train.csv").unlink()
     with pytest.raises(UserError, match=r"train.csv: .*name faces to explain by --input=PATH"):
         run(tmp_path / "run", **changes)
+
+
+def test_which_faces_and_views(tmp_path):
+    config = workdir.plain(tiny_config(split="test"))
+    shown = run_explain._load_faces(config, None)
+    np.testing.assert_array_equal(shown.images, load_dataset(config).test.images)
+    with pytest.raises(UserError, match="one view of a face"):
+        run_explain.explain(tmp_path, config | {"views": "flip"}, ["views"], None, None)

@@ -39,11 +39,7 @@ def test_orthogonalize_keeps_singular_vectors():
 
 def test_products_are_in_full_precision():
     """What GPUs and TPUs take by default rounds to fewer bits than the iterations bear."""
-    products = [
-        line for line in str(jax.make_jaxpr(orthogonalize)(kernel((40, 8)))).split("\n\n") if "dot" in line
-    ]
-    assert products
-    text = "".join(products)
+    text = str(jax.make_jaxpr(orthogonalize)(kernel((40, 8))))
     assert text.count("dot_general[") == text.count("precision=(Precision.HIGHEST, Precision.HIGHEST)") > 10
 
 

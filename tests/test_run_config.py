@@ -76,7 +76,7 @@ def test_another_run_is_refused(given, named):
 
 
 def test_evaluation_takes_what_may_be_given_anew():
-    given = changed(dataset="a.csv", split="test", views="flip", batch_size=8)
+    given = changed(dataset="a.csv", split="test", views="flip", batch_size=8, cache=False)
     assert merge_for_evaluation(SAVED, given, list(EVALUATION_FIELDS), "runs/x") == given
 
 

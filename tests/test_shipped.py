@@ -82,6 +82,19 @@ def test_damaged_file(tmp_path):
         shipped.load("mlp", tmp_path)
 
 
+def test_flipped_bits(tmp_path):
+    """Each is either told of or makes no difference that NumPy sees."""
+    path = save(tmp_path) / "mlp.npz"
+    whole, refused = path.read_bytes(), 0
+    for place in np.random.default_rng(0).integers(0, len(whole), 100):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        try:
+            shipped.load("mlp", tmp_path)
+        except UserError:
+            refused += 1
+    assert refused > 0
+
+
 def test_pickled_objects_are_refused(tmp_path):
     save(tmp_path)
     np.savez(tmp_path / "mlp.npz", params=np.array([{"code": 1}], dtype=object))
