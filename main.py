@@ -16,11 +16,11 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from fer_jax.data.files import os_reason
+from fer_jax.data.compressed import os_reason
 from fer_jax.errors import UserError
-from fer_jax.parse_flags import parse_flags
-from fer_jax.platform import configure_process
-from fer_jax.signals import Stopped, raise_stopped, replace_handlers
+from fer_jax.runtime.flags import parse_flags
+from fer_jax.runtime.signals import Stopped, raise_stopped, replace_handlers
+from fer_jax.runtime.startup import configure_process
 
 # No default here: ml_collections would load it, and stumble over a misspelt field, before flags are parsed.
 CONFIG = config_flags.DEFINE_config_file(

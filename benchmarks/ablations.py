@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 import accuracy
-from fer_jax import plots
 from fer_jax.data.load import load_splits
 from fer_jax.data.split import rows_shared
 from fer_jax.errors import UserError
+from fer_jax.evaluate import plots
 
 ROOT = Path(__file__).parents[1]
 BASE = (

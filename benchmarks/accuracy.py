@@ -18,16 +18,16 @@ from sklearn.metrics import confusion_matrix, f1_score
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from fer_jax.calibration import add_to_bins, empty_bins, expected_calibration_error
-from fer_jax.choose_weights import by_path_or_name
+from fer_jax.checkpoints.choose import by_path_or_name
 from fer_jax.data.faces import Faces
 from fer_jax.data.load import load_splits
 from fer_jax.data.split import rows_shared
 from fer_jax.errors import UserError
+from fer_jax.evaluate.calibration import add_to_bins, empty_bins, expected_calibration_error
+from fer_jax.evaluate.metrics import accuracy_interval, mcnemar
+from fer_jax.evaluate.run import probabilities
 from fer_jax.labels import NUM_CLASSES
-from fer_jax.metrics import accuracy_interval, mcnemar
-from fer_jax.run_evaluate import probabilities
-from fer_jax.views import VIEWS
+from fer_jax.transforms.views import VIEWS
 
 HEADER = (
     "| network | views | accuracy (95 % interval) | without shared faces | macro F1 | calibration error "

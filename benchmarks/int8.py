@@ -21,14 +21,14 @@ from onnxruntime.quantization import CalibrationMethod, QuantType
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from fer_jax.choose_weights import by_path_or_name
+from fer_jax.checkpoints.choose import by_path_or_name
 from fer_jax.data.faces import Faces
 from fer_jax.data.load import load_splits
-from fer_jax.data.synthetic import draw_faces
+from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
-from fer_jax.export_files import onnx_predict
-from fer_jax.export_int8 import CALIBRATION_FACES, quantize_onnx
-from fer_jax.export_onnx import build_onnx
+from fer_jax.export.files import onnx_predict
+from fer_jax.export.int8 import CALIBRATION_FACES, quantize_onnx
+from fer_jax.export.onnx import build_onnx
 
 WAYS = {
     "ours: uint8 x int8 of 7 bits, a scale for each channel": {},

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 
-from fer_jax.platform import configure_process
+from fer_jax.runtime.startup import configure_process
 
 BATCHES = (1, 64)
 NETWORKS = ("tiny", "cnn", "best")
@@ -64,8 +64,10 @@ def cells(seconds: np.ndarray, batch_size: int) -> str:
 def ways_of(name: str, folder: Path, threads: int) -> tuple[dict[str, Predict], dict[str, str]]:
     """The functions by what runs them, and the size of each one's file."""
     import fer_jax
-    from fer_jax import run_export, shipped, workdir
-    from fer_jax.export_files import INT8, JAX_EXPORT, ONNX, jax_predict, onnx_predict
+    from fer_jax.checkpoints import shipped
+    from fer_jax.export import run as run_export
+    from fer_jax.export.files import INT8, JAX_EXPORT, ONNX, jax_predict, onnx_predict
+    from fer_jax.runtime import files as workdir
 
     weights = shipped.FOLDER / f"{name}.npz"
     given = _config(name)
@@ -96,7 +98,7 @@ def main() -> None:
     options = parser.parse_args()
     if not options.as_library:
         configure_process()
-    from fer_jax.data.synthetic import draw_faces
+    from fer_jax.data.synthetic.faces import draw_faces
 
     images = draw_faces(max(BATCHES), seed=0).images
     lines = [HEADER]

@@ -19,14 +19,14 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import fer_jax
-from fer_jax import photos
+from fer_jax.check_config import views_in_pictures
 from fer_jax.classifier import Classifier
+from fer_jax.data import photos
 from fer_jax.data.load import load_splits
 from fer_jax.errors import UserError
-from fer_jax.platform import configure_process
-from fer_jax.run_config import views_in_pictures
-from fer_jax.run_photos import describe
-from fer_jax.views import VIEWS
+from fer_jax.predict.photos import describe
+from fer_jax.runtime.startup import configure_process
+from fer_jax.transforms.views import VIEWS
 
 
 def paste(face: np.ndarray, draw: np.random.Generator) -> tuple[Image.Image, photos.Box]:

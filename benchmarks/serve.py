@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 def pictures(count: int, size: tuple[int, int]) -> list[bytes]:
     """JPEG files of ``size`` with one to three drawn faces each, a third as wide as the picture is high."""
-    from fer_jax.data.synthetic import draw_faces
+    from fer_jax.data.synthetic.faces import draw_faces
 
     side = size[1] // 3
     faces = iter(draw_faces(3 * count, seed=0).images[..., 0])

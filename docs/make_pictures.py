@@ -13,12 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fer_jax import plots, run_evaluate, shipped
-from fer_jax.data.synthetic import draw_faces
-from fer_jax.explain import make_grad_cam
+from fer_jax.checkpoints import shipped
+from fer_jax.data.synthetic.faces import draw_faces
+from fer_jax.evaluate import plots
+from fer_jax.evaluate import run as run_evaluate
+from fer_jax.explain.saliency import make_grad_cam
 from fer_jax.labels import LABELS
 from fer_jax.models import create_model
-from fer_jax.platform import configure_process
+from fer_jax.runtime.startup import configure_process
 
 
 def main() -> None:

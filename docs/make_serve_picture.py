@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from selenium import webdriver
 from selenium.webdriver.support.ui import WebDriverWait
 
-from fer_jax.data.synthetic import draw_faces
+from fer_jax.data.synthetic.faces import draw_faces
 
 # Number of the face, left, top and side in pixels: of those that ``best`` names rightly.
 PORTRAITS = ((32, 90, 190, 330), (9, 520, 120, 300), (38, 930, 230, 300))

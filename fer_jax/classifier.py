@@ -7,9 +7,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from fer_jax import checkpoint, run_evaluate
-from fer_jax.choose_weights import by_path_or_name
+from fer_jax.checkpoints import save as checkpoint
+from fer_jax.checkpoints.choose import by_path_or_name
 from fer_jax.errors import UserError
+from fer_jax.evaluate import run as run_evaluate
 from fer_jax.labels import LABELS, SIDE
 
 

@@ -7,19 +7,17 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from fer_jax import (
-    distributed,
-    run_compare,
-    run_evaluate,
-    run_explain,
-    run_export,
-    run_predict,
-    run_seeds,
-    run_serve,
-    run_train,
-    workdir,
-)
 from fer_jax.errors import UserError
+from fer_jax.evaluate import compare as run_compare
+from fer_jax.evaluate import run as run_evaluate
+from fer_jax.explain import run as run_explain
+from fer_jax.export import run as run_export
+from fer_jax.predict import run as run_predict
+from fer_jax.runtime import distributed
+from fer_jax.runtime import files as workdir
+from fer_jax.serve import run as run_serve
+from fer_jax.train import run as run_train
+from fer_jax.train import seeds as run_seeds
 
 _MODES_OF_FLAG = {
     "input": ("predict", "explain"),

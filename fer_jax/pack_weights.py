@@ -14,25 +14,27 @@ import jax
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
-from fer_jax import checkpoint, run_evaluate, shipped
-from fer_jax.calibration import (
+from fer_jax.checkpoints import save as checkpoint
+from fer_jax.checkpoints import shipped
+from fer_jax.checkpoints.save import Record, Weights
+from fer_jax.data import load_dataset
+from fer_jax.data.faces import Splits
+from fer_jax.data.split import rows_shared
+from fer_jax.data.synthetic.faces import synthetic_splits
+from fer_jax.errors import UserError
+from fer_jax.evaluate import run as run_evaluate
+from fer_jax.evaluate.calibration import (
     Bins,
     add_to_bins,
     empty_bins,
     expected_calibration_error,
     fit_temperature,
 )
-from fer_jax.checkpoint import Record, Weights
-from fer_jax.data import load_dataset
-from fer_jax.data.faces import Splits
-from fer_jax.data.split import rows_shared
-from fer_jax.data.synthetic import synthetic_splits
-from fer_jax.errors import UserError
-from fer_jax.evaluate import make_logits, padded_batches
+from fer_jax.evaluate.metrics import accuracy, accuracy_interval, summarize
+from fer_jax.evaluate.step import make_logits, padded_batches
 from fer_jax.labels import NUM_CLASSES
-from fer_jax.metrics import accuracy, accuracy_interval, summarize
 from fer_jax.models import count_parameters, create_model
-from fer_jax.views import VIEWS, view_log_probabilities
+from fer_jax.transforms.views import VIEWS, view_log_probabilities
 
 
 def pack(workdir: Path, name: str, folder: Path | None = None) -> dict[str, Any]:

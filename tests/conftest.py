@@ -5,7 +5,7 @@ import tempfile
 import jax
 import pytest
 
-from fer_jax import plots
+from fer_jax.evaluate import plots
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

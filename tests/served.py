@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from fer_jax.data.synthetic import draw_faces
+from fer_jax.data.synthetic.faces import draw_faces
 
 ROOT = Path(__file__).parents[1]
 _PLACES = ((60, 90), (360, 180), (640, 60), (60, 400), (360, 480), (640, 340))

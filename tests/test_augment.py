@@ -9,8 +9,8 @@ import pytest
 import scipy.ndimage
 import scipy.stats
 
-from fer_jax import augment as aug
 from fer_jax.errors import UserError
+from fer_jax.transforms import augment as aug
 
 SCIPY_MODES = {"constant": "grid-constant", "nearest": "nearest", "reflect": "reflect", "wrap": "grid-wrap"}
 PAD_MODES = {"constant": "constant", "nearest": "edge", "reflect": "symmetric", "wrap": "wrap"}

@@ -12,8 +12,11 @@ import pytest
 from PIL import Image
 
 from configs import mlp
-from fer_jax import run_evaluate, run_predict, run_train, workdir
 from fer_jax.errors import UserError
+from fer_jax.evaluate import run as run_evaluate
+from fer_jax.predict import run as run_predict
+from fer_jax.runtime import files as workdir
+from fer_jax.train import run as run_train
 
 ROOT = Path(__file__).parents[1]
 FACE = " ".join(["7"] * 2304)

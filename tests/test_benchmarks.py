@@ -17,9 +17,10 @@ import int8
 import latency
 import run as benchmarks
 import scaling
-from fer_jax import run_train, workdir
 from fer_jax.data import load_dataset
 from fer_jax.data.faces import Faces
+from fer_jax.runtime import files as workdir
+from fer_jax.train import run as run_train
 from tiny_run import tiny_config
 
 ROOT = Path(__file__).parents[1]

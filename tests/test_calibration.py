@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from fer_jax import calibration
-from fer_jax.calibration import Bins
+from fer_jax.evaluate import calibration
+from fer_jax.evaluate.calibration import Bins
 
 
 def drawn(count=500, scale=3.0, seed=0):

@@ -5,16 +5,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fer_jax import checkpoint, evaluate, plots, run_train, training_pieces
-from fer_jax.calibration import empty_bins
-from fer_jax.checkpoint import Record
+from fer_jax.checkpoints import save as checkpoint
+from fer_jax.checkpoints.save import Record
 from fer_jax.errors import UserError
+from fer_jax.evaluate import plots
+from fer_jax.evaluate import step as evaluate
+from fer_jax.evaluate.calibration import empty_bins
 from fer_jax.labels import LABELS
 from fer_jax.models import create_model
-from fer_jax.optimizer import create_optimizer
-from fer_jax.preprocess import Normalization
-from fer_jax.state import create_state
-from fer_jax.train import best_row, is_finished
+from fer_jax.train import recipe as training_pieces
+from fer_jax.train import run as run_train
+from fer_jax.train.loop import best_row, is_finished
+from fer_jax.train.optimizer import create_optimizer
+from fer_jax.train.state import create_state
+from fer_jax.transforms.normalize import Normalization
 from tiny_run import assert_same_run, assert_trees_equal, read_rows, tiny_config
 
 SIZES = {"hidden": [4], "dropout": 0.0}

@@ -5,11 +5,14 @@ import shutil
 import numpy as np
 import pytest
 
-from fer_jax import checkpoint, run_evaluate, run_train, workdir
-from fer_jax.choose_weights import named_networks
+from fer_jax.checkpoints import save as checkpoint
+from fer_jax.checkpoints.choose import named_networks
 from fer_jax.data import load_dataset
 from fer_jax.errors import UserError
-from fer_jax.training_pieces import mean_probabilities
+from fer_jax.evaluate import run as run_evaluate
+from fer_jax.runtime import files as workdir
+from fer_jax.train import run as run_train
+from fer_jax.train.recipe import mean_probabilities
 from tiny_run import assert_trees_equal, read_rows, tiny_config
 
 pytestmark = pytest.mark.usefixtures("no_plots")

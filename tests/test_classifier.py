@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import fer_jax
-from fer_jax import run_evaluate
-from fer_jax.data.synthetic import draw_faces
+from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
+from fer_jax.evaluate import run as run_evaluate
 
 
 def test_compiled_once(monkeypatch):

@@ -4,10 +4,13 @@ import json
 
 import pytest
 
-from fer_jax import run_compare, run_evaluate, run_train, workdir
 from fer_jax.data.read_csv import write_homework_csv
-from fer_jax.data.synthetic import draw_faces
+from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
+from fer_jax.evaluate import compare as run_compare
+from fer_jax.evaluate import run as run_evaluate
+from fer_jax.runtime import files as workdir
+from fer_jax.train import run as run_train
 from tiny_run import tiny_config
 
 

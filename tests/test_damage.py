@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fer_jax import checkpoint, stored
+from fer_jax.checkpoints import restore as stored
+from fer_jax.checkpoints import save as checkpoint
+from fer_jax.checkpoints.restore import Record
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
-from fer_jax.lock import locked
-from fer_jax.stored import Record
+from fer_jax.runtime.lock import locked
 from test_checkpoint import CONFIG, make_normalization, make_state, row, save_epochs
 from tiny_run import assert_trees_equal
 

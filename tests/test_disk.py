@@ -8,10 +8,12 @@ import subprocess
 
 import pytest
 
-from fer_jax import checkpoint, plots, run_train
+from fer_jax.checkpoints import save as checkpoint
 from fer_jax.data.read_csv import write_homework_csv
-from fer_jax.data.synthetic import draw_faces
+from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
+from fer_jax.evaluate import plots
+from fer_jax.train import run as run_train
 from tiny_run import assert_same_run, read_rows, tiny_config
 
 pytestmark = pytest.mark.usefixtures("no_plots")

@@ -17,7 +17,7 @@ import pytest
 from configs import cnn
 from fer_jax import modes
 from fer_jax.errors import UserError
-from fer_jax.lock import locked
+from fer_jax.runtime.lock import locked
 from tiny_run import read_rows
 
 ROOT = Path(__file__).parents[1]

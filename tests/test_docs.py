@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fer_jax import run_train
 from fer_jax.data.read_csv import write_homework_csv
-from fer_jax.data.synthetic import draw_faces
+from fer_jax.data.synthetic.faces import draw_faces
+from fer_jax.train import run as run_train
 from tiny_run import tiny_config
 
 ROOT = Path(__file__).parents[1]

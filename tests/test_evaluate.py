@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from fer_jax import evaluate as ev
+from fer_jax.evaluate import step as ev
+from fer_jax.evaluate.metrics import summarize
 from fer_jax.labels import LABELS
-from fer_jax.metrics import summarize
 from fer_jax.models import init_variables
-from fer_jax.preprocess import fit_normalization, normalize
-from fer_jax.views import make_views
+from fer_jax.transforms.normalize import fit_normalization, normalize
+from fer_jax.transforms.views import make_views
 
 COUNT = 45
 

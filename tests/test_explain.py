@@ -9,14 +9,17 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from fer_jax import explain, run_explain, run_train, workdir
-from fer_jax.ascent import first_kernels, make_ascent
 from fer_jax.data import load_dataset
 from fer_jax.data.read_csv import write_homework_csv
-from fer_jax.data.synthetic import draw_faces
+from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
+from fer_jax.explain import run as run_explain
+from fer_jax.explain import saliency as explain
+from fer_jax.explain.ascent import first_kernels, make_ascent
 from fer_jax.models import create_model, init_variables
-from fer_jax.preprocess import Normalization
+from fer_jax.runtime import files as workdir
+from fer_jax.train import run as run_train
+from fer_jax.transforms.normalize import Normalization
 from tiny_run import tiny_config
 
 CNN = create_model("cnn", {"widths": (3, 5), "blocks": (1, 1), "dropout": 0.0})

@@ -13,17 +13,20 @@ import pytest
 from PIL import Image
 from scipy.special import softmax
 
-from fer_jax import run_export, run_train, shipped, workdir
-from fer_jax.checkpoint import Weights, weight_shapes
-from fer_jax.data.synthetic import draw_faces
+from fer_jax.checkpoints import shipped
+from fer_jax.checkpoints.save import Weights, weight_shapes
+from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
-from fer_jax.export_files import jax_predict, onnx_predict, write
-from fer_jax.export_int8 import quantize_onnx
-from fer_jax.export_jax import export_jax
-from fer_jax.export_onnx import build_onnx
+from fer_jax.export import run as run_export
+from fer_jax.export.files import jax_predict, onnx_predict, write
+from fer_jax.export.int8 import quantize_onnx
+from fer_jax.export.jax_export import export_jax
+from fer_jax.export.onnx import build_onnx
 from fer_jax.labels import LABELS
 from fer_jax.models import create_model
-from fer_jax.preprocess import NORMALIZATIONS, Normalization, normalization_shape
+from fer_jax.runtime import files as workdir
+from fer_jax.train import run as run_train
+from fer_jax.transforms.normalize import NORMALIZATIONS, Normalization, normalization_shape
 from tiny_run import tiny_config
 
 TEMPERATURE = 1.7

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fer_jax.data import files
+from fer_jax.data import compressed as files
 from fer_jax.data.read_csv import read_csv
 from fer_jax.data.read_pictures import SUFFIXES, open_picture, read_picture
 from fer_jax.errors import UserError

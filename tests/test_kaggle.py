@@ -10,7 +10,7 @@ from PIL import Image
 from fer_jax.data.kaggle import download, find_data
 from fer_jax.data.load import load_splits
 from fer_jax.data.read_csv import write_homework_csv
-from fer_jax.data.synthetic import draw_faces
+from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_jax import checkpoint
+from fer_jax.checkpoints import save as checkpoint
 from tiny_run import assert_same_run, tiny_config
 
 ROOT = Path(__file__).parents[1]

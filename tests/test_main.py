@@ -14,12 +14,16 @@ from PIL import Image
 from sklearn import metrics
 
 from configs import mlp
-from fer_jax import modes, run_evaluate, run_predict, run_train, workdir
+from fer_jax import modes
 from fer_jax.data.faces import Faces
 from fer_jax.data.read_csv import write_homework_csv
-from fer_jax.data.synthetic import draw_faces, synthetic_splits
+from fer_jax.data.synthetic.faces import draw_faces, synthetic_splits
 from fer_jax.errors import UserError
+from fer_jax.evaluate import run as run_evaluate
 from fer_jax.labels import LABELS
+from fer_jax.predict import run as run_predict
+from fer_jax.runtime import files as workdir
+from fer_jax.train import run as run_train
 from tiny_run import TINY, read_rows, tiny_config
 
 ROOT = Path(__file__).parents[1]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from fer_jax import metrics
+from fer_jax.evaluate import metrics
 from fer_jax.labels import LABELS
 
 EMPTY = np.zeros((7, 7), np.int64)

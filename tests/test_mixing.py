@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from fer_jax.mixing import cutmix, mixup
+from fer_jax.transforms.mixing import cutmix, mixup
 
 KEY = jax.random.key(2)
 COUNT = 4000

@@ -6,7 +6,7 @@ import numpy as np
 import optax.contrib
 import pytest
 
-from fer_jax.muon import orthogonalize, scale_by_muon
+from fer_jax.train.muon import orthogonalize, scale_by_muon
 
 JORDAN = (3.4445, -4.7750, 2.0315)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fer_jax.errors import UserError
-from fer_jax.optimizer import create_optimizer, learning_rate_schedule
+from fer_jax.train.optimizer import create_optimizer, learning_rate_schedule
 
 
 def rates(steps, **options):

@@ -8,11 +8,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fer_jax import photos, run_evaluate, run_photos, run_predict, run_train, workdir
-from fer_jax.choose_weights import by_path_or_name
-from fer_jax.data.synthetic import draw_faces
+from fer_jax.checkpoints.choose import by_path_or_name
+from fer_jax.data import photos
+from fer_jax.data.photos import Box
+from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
-from fer_jax.photos import Box
+from fer_jax.evaluate import run as run_evaluate
+from fer_jax.predict import photos as run_photos
+from fer_jax.predict import run as run_predict
+from fer_jax.runtime import files as workdir
+from fer_jax.train import run as run_train
 from tiny_run import tiny_config
 
 cv2 = pytest.importorskip("cv2", reason="needs OpenCV: pip install -r requirements-photos.txt")

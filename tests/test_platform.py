@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from fer_jax.platform import delete_unused
+from fer_jax.runtime.startup import delete_unused
 
 FAULTS = """
 import os, resource, sys
-from fer_jax.platform import configure_process
+from fer_jax.runtime.startup import configure_process
 if sys.argv[1] == "kept":
     configure_process()
 import jax, jax.numpy as jnp
@@ -27,7 +27,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 SETTINGS = """
 import os
-from fer_jax.platform import configure_process
+from fer_jax.runtime.startup import configure_process
 configure_process()
 print(os.environ["XLA_FLAGS"], os.environ["JAX_COMPILATION_CACHE_DIR"])
 """

@@ -7,7 +7,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight
 
 from fer_jax.errors import UserError
-from fer_jax.preprocess import (
+from fer_jax.transforms.normalize import (
     NORMALIZATIONS,
     class_weights,
     fit_normalization,

@@ -238,7 +238,7 @@ def test_no_permission(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     # A file of mode 000 would do, but not for root.
-    monkeypatch.setattr("fer_jax.data.files.open", refuse, raising=False)
+    monkeypatch.setattr("fer_jax.data.compressed.open", refuse, raising=False)
     assert "permission denied" in message(tmp_path / "a.csv")
 
 

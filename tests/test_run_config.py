@@ -3,8 +3,7 @@
 import pytest
 
 from configs import best, cnn, mlp, tiny
-from fer_jax.errors import UserError
-from fer_jax.run_config import (
+from fer_jax.check_config import (
     EVALUATION_FIELDS,
     check_same_run,
     check_values,
@@ -12,7 +11,8 @@ from fer_jax.run_config import (
     merge_for_evaluation,
     views_in_pictures,
 )
-from fer_jax.workdir import plain
+from fer_jax.errors import UserError
+from fer_jax.runtime.files import plain
 
 SAVED = {
     "dataset": "synthetic",

@@ -9,12 +9,16 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
-from fer_jax import run_evaluate, run_predict, run_seeds, run_train, workdir
 from fer_jax.data.faces import Faces
 from fer_jax.data.read_csv import write_homework_csv
-from fer_jax.data.synthetic import synthetic_splits
+from fer_jax.data.synthetic.faces import synthetic_splits
 from fer_jax.errors import UserError
+from fer_jax.evaluate import run as run_evaluate
 from fer_jax.labels import LABELS
+from fer_jax.predict import run as run_predict
+from fer_jax.runtime import files as workdir
+from fer_jax.train import run as run_train
+from fer_jax.train import seeds as run_seeds
 from tiny_run import read_rows, tiny_config
 
 FACES = synthetic_splits(num_train=70, num_validation=21, num_test=14, seed=0)

@@ -22,17 +22,22 @@ from PIL import Image
 
 import serve as load_check
 from configs import cnn
-from fer_jax import evaluate, photos, run_config, run_serve, shipped, workdir
-from fer_jax.checkpoint import Record, Weights
+from fer_jax import check_config as run_config
+from fer_jax.checkpoints import shipped
+from fer_jax.checkpoints.save import Record, Weights
+from fer_jax.data import photos
 from fer_jax.errors import UserError
-from fer_jax.explain import make_grad_cam
+from fer_jax.evaluate import step as evaluate
+from fer_jax.explain.saliency import make_grad_cam
 from fer_jax.labels import LABELS
 from fer_jax.models import create_model, init_variables
-from fer_jax.preprocess import Normalization
-from fer_jax.web import analyse as analysing
-from fer_jax.web import app as serving
-from fer_jax.web.about import limits
-from fer_jax.web.app import make_app
+from fer_jax.runtime import files as workdir
+from fer_jax.serve import analyse as analysing
+from fer_jax.serve import app as serving
+from fer_jax.serve import run as run_serve
+from fer_jax.serve.about import limits
+from fer_jax.serve.app import make_app
+from fer_jax.transforms.normalize import Normalization
 from served import png, scene, start, url_of
 
 SIZES = {"cnn": {"widths": (4, 8), "blocks": (1, 1)}, "mlp": {"hidden": (8,)}}

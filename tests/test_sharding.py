@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from configs import cnn
-from fer_jax import workdir
 from fer_jax.data import load_dataset
-from fer_jax.sharding import make_any_raised, make_mesh, replicate, share_out
-from fer_jax.train_step import Batch, empty_totals
-from fer_jax.training_pieces import make_pieces
+from fer_jax.runtime import files as workdir
+from fer_jax.runtime.sharding import make_any_raised, make_mesh, replicate, share_out
+from fer_jax.train.recipe import make_pieces
+from fer_jax.train.step import Batch, empty_totals
 
 
 @pytest.mark.parametrize(("batch_size", "devices"), [(16, 2), (15, 1), (1, 1)])

@@ -9,17 +9,23 @@ import pandas as pd
 import pytest
 
 import fer_jax
-from fer_jax import checkpoint, pack_weights, run_evaluate, run_predict, run_train, shipped, workdir
-from fer_jax.checkpoint import Record, Weights
-from fer_jax.choose_weights import choose_weights
+from fer_jax import pack_weights
+from fer_jax.checkpoints import save as checkpoint
+from fer_jax.checkpoints import shipped
+from fer_jax.checkpoints.choose import choose_weights
+from fer_jax.checkpoints.save import Record, Weights
 from fer_jax.data import load_dataset
 from fer_jax.data.read_csv import write_homework_csv
-from fer_jax.data.synthetic import draw_faces
+from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
+from fer_jax.evaluate import run as run_evaluate
 from fer_jax.labels import LABELS
 from fer_jax.models import create_model, init_variables
-from fer_jax.preprocess import Normalization
-from fer_jax.views import VIEWS
+from fer_jax.predict import run as run_predict
+from fer_jax.runtime import files as workdir
+from fer_jax.train import run as run_train
+from fer_jax.transforms.normalize import Normalization
+from fer_jax.transforms.views import VIEWS
 from tiny_run import tiny_config
 
 CONFIG = workdir.plain(tiny_config())

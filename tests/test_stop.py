@@ -8,9 +8,12 @@ import signal
 import jax.numpy as jnp
 import pytest
 
-from fer_jax import checkpoint, run_train, signals, training_pieces
+from fer_jax.checkpoints import save as checkpoint
 from fer_jax.errors import UserError
-from fer_jax.lock import locked
+from fer_jax.runtime import signals
+from fer_jax.runtime.lock import locked
+from fer_jax.train import recipe as training_pieces
+from fer_jax.train import run as run_train
 from tiny_run import assert_same_run, read_rows, tiny_config
 
 pytestmark = pytest.mark.usefixtures("no_plots")

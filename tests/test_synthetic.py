@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fer_jax.data import synthetic
-from fer_jax.data.synthetic import draw_faces, synthetic_splits
+from fer_jax.data.synthetic import faces as synthetic
+from fer_jax.data.synthetic.faces import draw_faces, synthetic_splits
 from fer_jax.labels import LABELS, NUM_CLASSES
 
 

@@ -6,8 +6,8 @@ import sys
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
-from fer_jax import run_train
 from fer_jax.errors import UserError
+from fer_jax.train import run as run_train
 from tiny_run import read_rows, tiny_config
 
 

@@ -12,16 +12,16 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from fer_jax.preprocess import class_weights, fit_normalization
-from fer_jax.state import TrainState, create_state
-from fer_jax.train import epochs_left, side_of_epoch
-from fer_jax.train_step import (
+from fer_jax.train.loop import epochs_left, side_of_epoch
+from fer_jax.train.state import TrainState, create_state
+from fer_jax.train.step import (
     Batch,
     empty_totals,
     epoch_order,
     make_loop_step,
     make_train_step,
 )
+from fer_jax.transforms.normalize import class_weights, fit_normalization
 
 KEY = jax.random.key(5)
 WEIGHTS = np.array([0.5, 1.0, 1.5, 2.0, 0.7, 0.0, 3.0], np.float32)
@@ -168,7 +168,7 @@ def test_loss_of_blended_faces_by_hand(monkeypatch, smoothing):
     def next_one(key, images, targets, *, alpha):
         return jnp.roll(images, 1, 0).astype(jnp.float32), 0.75 * targets + 0.25 * jnp.roll(targets, 1, 0)
 
-    monkeypatch.setattr("fer_jax.train_step.mixup", next_one)
+    monkeypatch.setattr("fer_jax.train.step.mixup", next_one)
     before = fresh_state()
     step = jax.jit(step_of(label_smoothing=smoothing, class_weights=WEIGHTS, mixup_alpha=0.4))
     _, metrics = step(before, data(), KEY)

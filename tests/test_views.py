@@ -7,7 +7,7 @@ import scipy.ndimage
 import scipy.special
 
 from fer_jax.errors import UserError
-from fer_jax.views import CROP, ZOOMS, make_views, view_log_probabilities
+from fer_jax.transforms.views import CROP, ZOOMS, make_views, view_log_probabilities
 
 OFFSETS = [(2, 2), (0, 0), (0, 4), (4, 0), (4, 4)]  # of the crops of 44 in 48: the centre, the corners
 

@@ -6,11 +6,11 @@ import jax
 import numpy as np
 
 from configs import mlp
-from fer_jax import checkpoint
+from fer_jax.checkpoints import save as checkpoint
 from fer_jax.models import create_model
-from fer_jax.optimizer import create_optimizer
-from fer_jax.state import create_state
-from fer_jax.training_pieces import make_schedule
+from fer_jax.train.optimizer import create_optimizer
+from fer_jax.train.recipe import make_schedule
+from fer_jax.train.state import create_state
 
 TINY = {
     "synthetic.num_train": 70,

@@ -1,6 +1,6 @@
 """fer_jax: its own step, loop, augmentation and evaluation, set up as main.py sets them up."""
 
-from fer_jax.platform import configure_process
+from fer_jax.runtime.startup import configure_process
 
 configure_process()
 
@@ -9,15 +9,15 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 
 from configs import cnn  # noqa: E402
-from fer_jax import evaluate  # noqa: E402
-from fer_jax.augment import augment  # noqa: E402
+from fer_jax.evaluate import step as evaluate  # noqa: E402
 from fer_jax.models import create_model, layers  # noqa: E402
-from fer_jax.optimizer import create_optimizer  # noqa: E402
-from fer_jax.preprocess import fit_normalization  # noqa: E402
-from fer_jax.progress import EpochProgress  # noqa: E402
-from fer_jax.state import create_state  # noqa: E402
-from fer_jax.train import run_epoch  # noqa: E402
-from fer_jax.train_step import Batch, empty_totals, epoch_order, make_loop_step, make_train_step  # noqa: E402
+from fer_jax.runtime.progress import EpochProgress  # noqa: E402
+from fer_jax.train.loop import run_epoch  # noqa: E402
+from fer_jax.train.optimizer import create_optimizer  # noqa: E402
+from fer_jax.train.state import create_state  # noqa: E402
+from fer_jax.train.step import Batch, empty_totals, epoch_order, make_loop_step, make_train_step  # noqa: E402
+from fer_jax.transforms.augment import augment  # noqa: E402
+from fer_jax.transforms.normalize import fit_normalization  # noqa: E402
 from stacks import (  # noqa: E402
     BATCH_SIZE,
     REFERENCE_HIDDEN,

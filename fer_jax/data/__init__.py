@@ -5,7 +5,7 @@ from typing import Any
 
 from fer_jax.data.faces import Splits
 from fer_jax.data.load import load_splits
-from fer_jax.data.synthetic import synthetic_splits
+from fer_jax.data.synthetic.faces import synthetic_splits
 
 
 def load_dataset(config: Mapping[str, Any]) -> Splits:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fer_jax.data.compressed import DAMAGED_ARRAYS, replacing
 from fer_jax.data.faces import Faces
-from fer_jax.data.files import DAMAGED_ARRAYS, replacing
 from fer_jax.data.read_csv import CsvTable, read_csv
 from fer_jax.labels import SIDE
 

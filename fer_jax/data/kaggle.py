@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from fer_jax.data.files import one_line
+from fer_jax.data.compressed import one_line
 from fer_jax.data.read_pictures import SUFFIXES
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS

@@ -21,8 +21,8 @@ from typing import NamedTuple, NoReturn
 
 import numpy as np
 
+from fer_jax.data.compressed import lines, os_reason, replacing
 from fer_jax.data.faces import Faces
-from fer_jax.data.files import lines, os_reason, replacing
 from fer_jax.errors import UserError
 from fer_jax.labels import NUM_CLASSES, SIDE
 

@@ -10,8 +10,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 
+from fer_jax.data.compressed import one_line, os_reason
 from fer_jax.data.faces import Faces
-from fer_jax.data.files import one_line, os_reason
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS, SIDE
 

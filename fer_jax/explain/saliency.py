@@ -1,0 +1,178 @@
+"""What a prediction hangs on: saliency, SmoothGrad, Grad-CAM, and faces with the unimportant part hidden.
+
+Pure functions of ``(variables, normalization, images, labels)``: images uint8 (N, 48, 48, 1) in grey levels,
+labels int32 (N,), the class whose logit is explained. None of them compiles; wrap them in ``jax.jit``.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.scipy.ndimage import map_coordinates
+
+from fer_jax.labels import SIDE
+from fer_jax.models.cnn import CNN
+from fer_jax.transforms.normalize import Normalization, normalize
+
+Explain = Callable[[dict[str, Any], Normalization, jax.Array, jax.Array], jax.Array]
+
+_FINE_ENOUGH = 6
+"""Pixels a side that a feature map must have for a Grad-CAM that shows more than halves of a face."""
+
+
+def chosen_logits(model: nn.Module, variables: dict[str, Any], inputs: jax.Array, labels: jax.Array):
+    """The logit of its label for each of the normalized ``inputs`` (N, 48, 48, 1): (N,)."""
+    logits = model.apply(variables, inputs, train=False)
+    return jnp.take_along_axis(logits, labels[:, None], -1)[:, 0]
+
+
+def make_saliency(*, model: nn.Module, normalize_kind: str) -> Explain:
+    """Gradient x input, float32 (N, 48, 48): what each pixel adds to the label's logit, to first order.
+
+    The gradient (Simonyan et al., "Deep Inside Convolutional Networks", 2013) with respect to the
+    normalized image, times that image (Shrikumar et al., "Not Just a Black Box", 2016).
+    """
+
+    def saliency(variables, normalization, images, labels):
+        inputs = normalize(images, normalization, kind=normalize_kind)
+        gradient = jax.grad(lambda x: jnp.sum(chosen_logits(model, variables, x, labels)))(inputs)
+        return (gradient * inputs)[..., 0]
+
+    return saliency
+
+
+def make_smooth_grad(
+    *, model: nn.Module, normalize_kind: str, samples: int = 32, noise: float = 0.15
+) -> Callable[..., jax.Array]:
+    """SmoothGrad: ``(key, variables, normalization, images, labels) -> maps``, float32 (N, 48, 48), >= 0.
+
+    The size of the gradient's mean over noisy copies of the normalized image (Smilkov et al., "SmoothGrad",
+    2017).
+
+    Args:
+      model, normalize_kind: of the network.
+      samples: noisy copies, one after the other, so that memory stays that of one.
+      noise: its standard deviation, as a share of each image's range.
+    """
+
+    def smooth_grad(key, variables, normalization, images, labels):
+        inputs = normalize(images, normalization, kind=normalize_kind)
+        axes = (1, 2, 3)
+        deviation = noise * (jnp.max(inputs, axes, keepdims=True) - jnp.min(inputs, axes, keepdims=True))
+        gradient = jax.grad(lambda x: jnp.sum(chosen_logits(model, variables, x, labels)))
+
+        def add(total, key):
+            return total + gradient(inputs + deviation * jax.random.normal(key, inputs.shape)), None
+
+        total, _ = jax.lax.scan(add, jnp.zeros_like(inputs), jax.random.split(key, samples))
+        return jnp.abs(total / samples)[..., 0]
+
+    return smooth_grad
+
+
+def grad_cam_layer(model: nn.Module) -> str | None:
+    """The block whose feature maps Grad-CAM uses: the deepest of at least 6 x 6 pixels; None without any."""
+    if not isinstance(model, CNN):
+        return None
+    fine = [stage for stage in range(len(model.widths)) if model.stage_side(stage) >= _FINE_ENOUGH]
+    return stage_layer(model, fine[-1])
+
+
+def stage_layer(model: CNN, stage: int) -> str:
+    """Name of the last residual block of a stage, from 0."""
+    return f"ResidualBlock_{sum(model.blocks[: stage + 1]) - 1}"
+
+
+def apply_with_change(
+    model: nn.Module, variables: dict[str, Any], inputs: jax.Array, layer: str, change: jax.Array | None
+) -> tuple[jax.Array, jax.Array]:
+    """Logits (N, 7), and the output of the submodule ``layer``, to which ``change`` is added on the way.
+
+    ``layer`` is a name that no other submodule has.
+
+    The gradient with respect to a change of zeros is that with respect to the layer's output.
+    """
+    outputs = []
+
+    def intercept(call, args, kwargs, context):
+        output = call(*args, **kwargs)
+        if context.module.name != layer or context.method_name != "__call__":
+            return output
+        outputs.append(output)
+        return output if change is None else output + change
+
+    with nn.intercept_methods(intercept):
+        logits = model.apply(variables, inputs, train=False)
+    return logits, outputs[0]
+
+
+def make_grad_cam(*, model: nn.Module, normalize_kind: str, layer: str | None = None) -> Explain:
+    """Grad-CAM, float32 (N, 48, 48) from 0 to 1: where the feature maps that speak for the label are active.
+
+    Maps weighted by the mean gradient of the label's logit, summed, negative parts cut off, scaled up
+    bilinearly and divided by their maximum (Selvaraju et al., "Grad-CAM", 2017).
+
+    Args:
+      model, normalize_kind: of the network.
+      layer: name of the submodule whose output (N, H, W, C) is used; ``grad_cam_layer`` if None.
+
+    Raises:
+      ValueError: the network has no feature maps.
+    """
+    layer = layer or grad_cam_layer(model)
+    if layer is None:
+        raise ValueError("Grad-CAM needs feature maps; this network has none")
+
+    def grad_cam(variables, normalization, images, labels):
+        inputs = normalize(images, normalization, kind=normalize_kind)
+        shape = jax.eval_shape(lambda x: apply_with_change(model, variables, x, layer, None)[1], inputs)
+
+        def objective(change):
+            logits, maps = apply_with_change(model, variables, inputs, layer, change)
+            return jnp.sum(jnp.take_along_axis(logits, labels[:, None], -1)), maps
+
+        gradient, maps = jax.grad(objective, has_aux=True)(jnp.zeros(shape.shape, shape.dtype))
+        weights = jnp.mean(gradient, (1, 2), keepdims=True)
+        heat = nn.relu(jnp.sum(weights * maps, -1)).astype(jnp.float32)
+        heat = jax.vmap(_scale_up)(heat)
+        return heat / jnp.maximum(jnp.max(heat, (1, 2), keepdims=True), 1e-12)
+
+    return grad_cam
+
+
+def _scale_up(heat: jax.Array) -> jax.Array:
+    """(H, W) -> (48, 48), bilinear; pixels are squares, so centres outside the first and last are clamped."""
+    centres = (jnp.arange(SIDE, dtype=jnp.float32) + 0.5) / SIDE
+    rows, columns = (centres * size - 0.5 for size in heat.shape)
+    return map_coordinates(heat, jnp.meshgrid(rows, columns, indexing="ij"), order=1, mode="nearest")
+
+
+def hide_unimportant(images: jax.Array, importance: jax.Array, *, share: float) -> jax.Array:
+    """Faces of which only the most important ``share`` of the pixels is left, the rest in their mean grey.
+
+    Args:
+      images: uint8 or float (N, 48, 48, 1).
+      importance: float32 (N, 48, 48), say ``blur`` of SmoothGrad.
+      share: from 0 to 1.
+
+    Returns:
+      float32 (N, 48, 48, 1).
+    """
+    images = images.astype(jnp.float32)
+    flat = importance.reshape(len(importance), -1)
+    # Ranks rather than a threshold: equal values would keep more or fewer.
+    ranks = jnp.argsort(jnp.argsort(-flat, axis=1), axis=1)
+    keep = (ranks < round(share * flat.shape[1])).reshape(importance.shape)[..., None]
+    return jnp.where(keep, images, jnp.mean(images, (1, 2, 3), keepdims=True))
+
+
+def blur(maps: jax.Array, *, times: int = 1) -> jax.Array:
+    """(N, 48, 48) smoothed ``times`` times by the binomial kernel (1, 2, 1) / 4 along both axes."""
+    for axis in (1, 2) * times:
+        padded = jnp.pad(maps, [(1, 1) if a == axis else (0, 0) for a in range(3)], mode="edge")
+        size = maps.shape[axis]
+        behind, here, ahead = (jax.lax.slice_in_dim(padded, s, s + size, axis=axis) for s in range(3))
+        maps = (behind + 2 * here + ahead) / 4
+    return maps

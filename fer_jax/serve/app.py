@@ -1,0 +1,104 @@
+"""The web application: a page, its files, and one address that takes a picture and gives an answer.
+
+Starlette is imported when the application is made, so that nothing else waits for it or needs it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from fer_jax.serve.analyse import Refused
+from fer_jax.serve.guard import guard
+
+STATIC = Path(__file__).parent / "static"
+MAX_BYTES = 25 * 2**20
+SECONDS_TO_UPLOAD = 60
+MAX_WAITING = 32
+"""Uploads held at a time; 32 of 25 MiB are 800 MiB, and a person waits long enough behind 31 others."""
+
+
+def make_app(
+    analyse: Callable[[bytes], dict[str, Any]], about: dict[str, Any], *, local_only: bool = True
+) -> Any:
+    """The ASGI application.
+
+    Args:
+      analyse: from the bytes of a file to an answer, see ``analyse.make_analyse``; called in one thread of
+        its own, one picture after the other, so that the server stays ready meanwhile.
+      about: the content of GET /about.
+      local_only: whether only this computer may reach the server; see ``guard``.
+    """
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.middleware import Middleware
+    from starlette.requests import ClientDisconnect
+    from starlette.responses import FileResponse, JSONResponse, Response
+    from starlette.routing import Mount, Route
+    from starlette.staticfiles import StaticFiles
+
+    # One worker: the detector and the network each use all cores already, and the memory that decoding
+    # 50 megapixels takes is taken once.
+    worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="analyse")
+    places = asyncio.Semaphore(MAX_WAITING)
+
+    async def page(request):
+        return FileResponse(STATIC / "index.html")
+
+    async def tell_about(request):
+        return JSONResponse(about)
+
+    async def answer(request):
+        if places.locked():
+            raise Refused(503, "Too many pictures are waiting already. Try again in a moment.")
+        async with places:
+            try:
+                async with asyncio.timeout(SECONDS_TO_UPLOAD):
+                    body = await read_body(request.stream(), request.headers.get("content-length"))
+            except TimeoutError as error:
+                raise Refused(408, f"The upload took longer than {SECONDS_TO_UPLOAD} seconds.") from error
+            except ClientDisconnect:
+                return Response(status_code=400)  # to nobody
+            return JSONResponse(await asyncio.get_running_loop().run_in_executor(worker, analyse, body))
+
+    async def on_refused(request, error):
+        return JSONResponse({"error": str(error)}, error.status)
+
+    async def on_http_error(request, error):
+        return JSONResponse({"error": f"{error.detail}."}, error.status_code, error.headers)
+
+    async def on_bug(request, error):
+        return JSONResponse({"error": "Something went wrong here, not with your picture."}, 500)
+
+    return Starlette(
+        routes=[
+            Route("/", page),
+            Route("/about", tell_about),
+            Route("/analyse", answer, methods=["POST"]),
+            Mount("/static", StaticFiles(directory=STATIC)),
+        ],
+        middleware=[Middleware(guard, local_only=local_only)],
+        exception_handlers={Refused: on_refused, HTTPException: on_http_error, Exception: on_bug},
+    )
+
+
+async def read_body(parts: AsyncIterator[bytes], declared: str | None) -> bytes:
+    """The whole body, of at most ``MAX_BYTES``; no more than that is ever held.
+
+    Args:
+      parts: as they arrive.
+      declared: its length as the client gives it, if it does.
+
+    Raises:
+      Refused: it is longer, or says so.
+    """
+    too_long = Refused(413, f"The file is too large; at most {MAX_BYTES // 2**20} MB.")
+    if declared is not None and declared.isdigit() and int(declared) > MAX_BYTES:
+        raise too_long
+    body = bytearray()
+    async for part in parts:
+        if len(body) + len(part) > MAX_BYTES:
+            raise too_long
+        body += part
+    return bytes(body)
