@@ -16,27 +16,28 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from fer_jax.data.compressed import os_reason
+from fer_jax import modes
 from fer_jax.errors import UserError
+from fer_jax.runtime.command import make_command
+from fer_jax.runtime.files import os_reason
 from fer_jax.runtime.flags import parse_flags
 from fer_jax.runtime.signals import Stopped, raise_stopped, replace_handlers
 from fer_jax.runtime.startup import configure_process
 
-# No default here: ml_collections would load it, and stumble over a misspelt field, before flags are parsed.
+# No default here: ml_collections would load it, and fail on a misspelt field, before flags are parsed.
 CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
-    "Configuration file; configs/cnn.py if not given. --config.FIELD=VALUE sets one field; "
-    "configs/default.py lists them all.",
+    "Config file; configs/cnn.py if not given. --config.FIELD=VALUE sets one field; configs/default.py "
+    "lists all fields.",
 )
 WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
-    "Folder of the run; if not given runs/NAME, or runs/NAME-synthetic on the built-in faces. eval: also "
-    "several, with commas between.",
+    "Folder of the run. If not given: runs/NAME, or runs/NAME-synthetic on the built-in faces. eval: also "
+    "several folders, separated by commas.",
 )
-MODES = ("train", "eval", "predict", "explain", "export", "serve")
-MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
+MODE = flags.DEFINE_enum("mode", "train", list(modes.MODES), "What to do.")
 INPUT = flags.DEFINE_string(
     "input", None, "predict, explain: a CSV file, a picture, or a folder of pictures."
 )
@@ -46,26 +47,25 @@ PROBABILITIES = flags.DEFINE_bool("probabilities", False, "predict: add a column
 
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
-        raise UserError(f"{argv[1]!r} is no flag; settings are given as --config.FIELD=VALUE")
-    # Orbax tells every step of a save at level INFO.
+        raise UserError(f"{argv[1]!r} is not a flag; set a field of the config by --config.FIELD=VALUE")
+    # Orbax logs every step of a save at level INFO.
     logging.set_verbosity(logging.WARNING)
     configure_process()
-    # After the flags: JAX is slow to import, and --help and misspelt flags should not wait for it.
-    from fer_jax import modes
-
-    options = {
-        "overrides": list(config_flags.get_override_values(flags.FLAGS["config"])),
-        "workdirs": WORKDIR.value,
-        "source": INPUT.value,
-        "output": OUTPUT.value,
-        "with_probabilities": PROBABILITIES.value,
-    }
-    name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
-    modes.run(MODE.value, CONFIG.value, name, **options)
+    command = make_command(
+        MODE.value,
+        CONFIG.value,
+        name=Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem,
+        overrides=tuple(config_flags.get_override_values(flags.FLAGS["config"])),
+        workdir=WORKDIR.value,
+        input=INPUT.value,
+        output=OUTPUT.value,
+        probabilities=PROBABILITIES.value,
+    )
+    modes.run(command)
 
 
 if __name__ == "__main__":
-    # As standard error does: a file's name, or a bar, that the terminal cannot show should end nothing.
+    # Escape what the terminal cannot show, as standard error does: a file's name or a bar ends no run.
     sys.stdout.reconfigure(errors="backslashreplace")
     replace_handlers(raise_stopped)
     try:

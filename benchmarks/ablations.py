@@ -18,7 +18,7 @@ import accuracy
 from fer_jax.data.load import load_splits
 from fer_jax.data.split import rows_shared
 from fer_jax.errors import UserError
-from fer_jax.evaluate import plots
+from fer_jax.runtime.figures import BLUE, save_figure, subplots
 
 ROOT = Path(__file__).parents[1]
 BASE = (
@@ -52,7 +52,7 @@ ROWS = {
 
 
 def flags(name: str, epochs: int) -> list[str]:
-    """The command line of a row, but for data set and workdir; a later flag takes the place of an earlier."""
+    """The command line of a row, without data set and workdir; a later flag replaces an earlier one."""
     chosen = dict(flag.split("=", 1) for flag in (*BASE, f"--config.epochs={epochs}", *ROWS[name]))
     return [f"{key}={value}" for key, value in chosen.items()]
 
@@ -116,16 +116,16 @@ def save_picture(path: Path, scores: list[accuracy.Score]) -> None:
     """The gain of each over the first, best above."""
     rows = [(other.name, *gain(scores[0].right, other.right)) for other in scores[1:]]
     names, gains, halves = zip(*sorted(rows, key=lambda row: row[1]), strict=True)
-    figure, axis = plots.subplots(figsize=(7, 1.2 + 0.3 * len(names)))
+    figure, axis = subplots(figsize=(7, 1.2 + 0.3 * len(names)))
     axis.axvline(0, color="#666666", linewidth=1)
-    axis.errorbar(gains, range(len(names)), xerr=halves, fmt="o", color="#0072B2", capsize=3)
+    axis.errorbar(gains, range(len(names)), xerr=halves, fmt="o", color=BLUE, capsize=3)
     axis.set_yticks(range(len(names)), names)
     axis.set_xlabel(
         f"accuracy against {scores[0].name}'s {scores[0].right.mean():.1%}, points, "
         "with 95 % interval of these faces"
     )
     axis.grid(axis="x", alpha=0.3)
-    plots.save_figure(figure, path)
+    save_figure(figure, path)
 
 
 if __name__ == "__main__":

@@ -14,19 +14,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics import confusion_matrix, f1_score
+from scipy.stats import binomtest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from fer_jax.checkpoints.choose import by_path_or_name
+from fer_jax.checkpoints.choose import load
 from fer_jax.data.faces import Faces
 from fer_jax.data.load import load_splits
 from fer_jax.data.split import rows_shared
 from fer_jax.errors import UserError
-from fer_jax.evaluate.calibration import add_to_bins, empty_bins, expected_calibration_error
-from fer_jax.evaluate.metrics import accuracy_interval, mcnemar
-from fer_jax.evaluate.run import probabilities
-from fer_jax.labels import NUM_CLASSES
+from fer_jax.evaluate.metrics import accuracy, accuracy_interval, summarize
+from fer_jax.evaluate.step import score_probabilities
 from fer_jax.transforms.views import VIEWS
 
 HEADER = (
@@ -57,9 +55,9 @@ def score_all(
     """
     scores = []
     for name in names:
-        weights, record = by_path_or_name(name)
+        classifier = load(name)
         for kind in views:
-            chances = probabilities(weights, record.config, faces.images, views=kind)
+            chances = classifier.predict(faces.images, views=kind)
             right = chances.argmax(1) == faces.labels
             scores.append(Score(name, kind, right, row(chances, faces.labels, apart)))
     return scores
@@ -76,15 +74,25 @@ def table(scores: list[Score]) -> str:
     return "\n".join(lines)
 
 
+def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
+    """Two-sided p-value that two classifiers err equally often: the exact McNemar test (1947).
+
+    ``first``, ``second``: bool (N,), which examples each got right. 1 if they never differ.
+    """
+    only_first, only_second = int(np.sum(first & ~second)), int(np.sum(second & ~first))
+    differ = only_first + only_second
+    return float(binomtest(only_first, differ).pvalue) if differ else 1.0
+
+
 def row(chances: np.ndarray, labels: np.ndarray, apart: np.ndarray) -> str:
-    """The four figures of probabilities (N, 7), as cells of the table."""
-    predicted = chances.argmax(1)
-    hits = predicted == labels
-    low, high = accuracy_interval(confusion_matrix(labels, predicted, labels=range(NUM_CLASSES)))
-    bins = add_to_bins(empty_bins(), chances, labels, np.ones(len(labels), bool))
+    """The four figures of probabilities (N, 7), as cells of the table; "none" if no face is ``apart``."""
+    result = score_probabilities(chances, labels)
+    figures, (low, high) = summarize(result), accuracy_interval(result.confusion)
+    rest = score_probabilities(chances[apart], labels[apart]).confusion
+    without_shared = f"{accuracy(rest):.2%}" if apart.any() else "none"
     return (
-        f"{hits.mean():.2%} ({low:.1%} to {high:.1%}) | {hits[apart].mean():.2%} "
-        f"| {f1_score(labels, predicted, average='macro'):.3f} | {expected_calibration_error(bins):.1%}"
+        f"{figures['accuracy']:.2%} ({low:.1%} to {high:.1%}) | {without_shared} "
+        f"| {figures['macro_f1']:.3f} | {figures['expected_calibration_error']:.1%}"
     )
 
 

@@ -21,7 +21,7 @@ from onnxruntime.quantization import CalibrationMethod, QuantType
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from fer_jax.checkpoints.choose import by_path_or_name
+from fer_jax.checkpoints.choose import load
 from fer_jax.data.faces import Faces
 from fer_jax.data.load import load_splits
 from fer_jax.data.synthetic.faces import draw_faces
@@ -88,8 +88,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=3, help="of training faces to calibrate on")
     options = parser.parse_args()
     splits = load_splits(options.csv, validation_fraction=0.1, seed=0)
-    weights, record = by_path_or_name(options.network)
-    model = build_onnx(weights, record.config).SerializeToString()
+    model = build_onnx(load(options.network)).SerializeToString()
     faces, train = splits.validation, splits.train.images
     whole = chances_of(model, faces.images)
     orders = [np.random.default_rng(seed).permutation(len(train)) for seed in range(options.draws)]

@@ -64,14 +64,16 @@ def cells(seconds: np.ndarray, batch_size: int) -> str:
 def ways_of(name: str, folder: Path, threads: int) -> tuple[dict[str, Predict], dict[str, str]]:
     """The functions by what runs them, and the size of each one's file."""
     import fer_jax
+    from fer_jax import modes
     from fer_jax.checkpoints import shipped
-    from fer_jax.export import run as run_export
     from fer_jax.export.files import INT8, JAX_EXPORT, ONNX, jax_predict, onnx_predict
-    from fer_jax.runtime import files as workdir
+    from fer_jax.export.run import size_text
+    from fer_jax.runtime.command import Command, plain
 
     weights = shipped.FOLDER / f"{name}.npz"
-    given = _config(name)
-    run_export.export(folder / "no-run", workdir.plain(given), [], str(folder), shipped_name=name)
+    config = plain(importlib.import_module(f"configs.{name}").get_config())
+    workdirs = (folder / "no-run",)
+    modes.run(Command("export", config, workdirs=workdirs, shipped_name=name, output=str(folder)))
     read = {file: (folder / file).read_bytes() for file in (ONNX, JAX_EXPORT)}
     ways = {
         "fer_jax.load": fer_jax.load(name).predict,
@@ -82,11 +84,7 @@ def ways_of(name: str, folder: Path, threads: int) -> tuple[dict[str, Predict], 
     if (folder / INT8).exists():
         ways["ONNX int8"] = onnx_predict((folder / INT8).read_bytes(), threads=threads)
         files["ONNX int8"] = folder / INT8
-    return ways, {way: run_export.size_text(path.stat().st_size) for way, path in files.items()}
-
-
-def _config(name: str):
-    return importlib.import_module(f"configs.{name}").get_config()
+    return ways, {way: size_text(path.stat().st_size) for way, path in files.items()}
 
 
 def main() -> None:

@@ -19,12 +19,12 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import fer_jax
-from fer_jax.check_config import views_in_pictures
+from fer_jax.checkpoints.choose import views_in_pictures
 from fer_jax.classifier import Classifier
 from fer_jax.data import photos
 from fer_jax.data.load import load_splits
 from fer_jax.errors import UserError
-from fer_jax.predict.photos import describe
+from fer_jax.predict.photos import likeliest
 from fer_jax.runtime.startup import configure_process
 from fer_jax.transforms.views import VIEWS
 
@@ -97,7 +97,7 @@ def main() -> None:
 def save(path: Path, picture: Image.Image, boxes: list[photos.Box], classifier: Classifier) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     chances = classifier.predict(photos.crop_faces(picture, boxes)) if boxes else []
-    photos.annotate(picture, boxes, [describe(row) for row in chances]).save(path)
+    photos.annotate(picture, boxes, [likeliest(row) for row in chances]).save(path)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-r"""The most accurate network here, of 4.0 M parameters; an evening on 2 cores.
+r"""The most accurate network here: 4.0 M parameters, an evening of training on 2 cores.
 
 python main.py --config=configs/best.py --config.dataset=fer2013.csv --config.teacher=runs/third \
     --workdir=runs/wide
@@ -7,13 +7,13 @@ python main.py --config=configs/best.py --config.dataset=fer2013.csv --config.te
 python main.py --config=configs/best.py --config.dataset=fer2013.csv --config.teacher=runs/wide,runs/third \
     --config.initial_weights=runs/wide "--config.train_sides=(48,)" --config.epochs=12 \
     --config.learning_rate=0.01 --config.warmup_epochs=0.5
-    goes on from it at full size, taught by both: 41 minutes more; 71.2 %, and 72.0 % averaged over a face as
-    it is, nearer and further off, and their mirror images. These weights come with the package.
+    continues from it at full size, with both as teachers: 41 minutes more; 71.2 %, and 72.0 % as the mean
+    over a face, the face zoomed in and out, and their mirror images. The package includes these weights.
 python main.py --config=configs/best.py --mode=predict --input=test.csv --output=out.csv
-    with these weights, as long as there is no runs/best.
+    uses these weights if there is no runs/best.
 
-Larger and longer is a matter of fields alone: on a GPU set cnn.widths, cnn.blocks, epochs and
-cnn.dtype=bfloat16. The README says on what the figures were measured.
+For a larger network or a longer run on a GPU, set cnn.widths, cnn.blocks, epochs and cnn.dtype=bfloat16.
+docs/accuracy.md says on what the figures were measured.
 """
 
 from configs import default

@@ -1,15 +1,15 @@
-r"""A residual CNN of 2.6 M parameters, shaped for accuracy per minute, on a CPU too.
+r"""A residual CNN of 2.6 M parameters, designed for accuracy per minute, also on a CPU.
 
 python main.py --config=configs/cnn.py
     on the built-in faces: 3 minutes on 2 cores, 77.3 % validation accuracy.
 python main.py --config=configs/cnn.py --config.augment=True --config.dataset=fer2013.csv
-    24 minutes, 68.0 % on PublicTest; 68.7 % with --mode=eval --config.views=flip. These weights come with the
-    package. From three seeds (--config.seeds=3) 67.8 and 68.3 %.
+    24 minutes, 68.0 % on PublicTest; 68.7 % with --mode=eval --config.views=flip. The package includes
+    these weights. With three seeds (--config.seeds=3) 67.8 and 68.3 %.
 python main.py --config=configs/cnn.py --config.augment=True --config.dataset=fer2013.csv --config.epochs=5 \
     --workdir=runs/cnn-5
     8 minutes, 60.5 % on PublicTest.
 
-The README says on what these were measured.
+docs/accuracy.md says on what these were measured.
 """
 
 from configs import default

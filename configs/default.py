@@ -1,4 +1,4 @@
-"""Every field of a configuration, with the default that the other files build on."""
+"""Every field of a config, with the default that the other files build on."""
 
 from ml_collections import ConfigDict
 
@@ -9,22 +9,22 @@ def get_config() -> ConfigDict:
     # Data.
     config.dataset = "synthetic"  # or a CSV file (also .gz, .xz, .zip), a folder, 'kaggle:OWNER/NAME'
     config.split = "validation"  # what --mode=eval scores: 'validation' or 'test'
-    config.validation_fraction = 0.1  # drawn from the training faces where the data set gives no validation
+    config.validation_fraction = 0.1  # drawn from the training faces if the data set has no validation faces
     config.cache = True  # keep parsed CSV files in ~/.cache/fer_jax for the next start
     config.synthetic = ConfigDict()
-    config.synthetic.num_train = 2000  # faces to draw for each part
+    config.synthetic.num_train = 2000  # faces to draw for each split
     config.synthetic.num_validation = 700
     config.synthetic.num_test = 700
 
     # Preprocessing.
     config.normalize = "global"  # 'none', 'pixelwise', 'global' or 'samplewise'
-    config.balance = "none"  # of the classes: 'none', 'weights' (in the loss) or 'sampling' (of the batches)
+    config.balance = "none"  # of classes: 'none', 'weights' (in the loss) or 'sampling' (of the batches)
 
-    # Augmentation, as in Keras's ImageDataGenerator, and a little more; only when augment is True.
+    # Augmentation as in Keras's ImageDataGenerator, with some additions; only if augment is True.
     config.augment = False
     config.augmentation = ConfigDict()
     config.augmentation.rotation_range = 15.0  # degrees
-    config.augmentation.width_shift_range = 0.1  # below 1 a fraction of the side, else pixels
+    config.augmentation.width_shift_range = 0.1  # below 1 a fraction of the width, otherwise pixels
     config.augmentation.height_shift_range = 0.1
     config.augmentation.zoom_range = 0.12  # height and width each by a factor from [1 - z, 1 + z]
     config.augmentation.horizontal_flip = True
@@ -32,9 +32,9 @@ def get_config() -> ConfigDict:
     config.augmentation.fill_mode = "nearest"  # 'constant' (black), 'nearest', 'reflect' or 'wrap'
     config.augmentation.brightness_range = 0.2  # factor from [1 - b, 1 + b]
     config.augmentation.contrast_range = 0.2
-    config.augmentation.erasing_probability = 0.0  # that a rectangle of the face is hidden
+    config.augmentation.erasing_probability = 0.0  # probability that a rectangle of the face is hidden
 
-    # Networks; config.model chooses one, its sizes are in the field of the same name.
+    # Networks. config.model chooses one; the field of the same name has its sizes.
     config.model = "cnn"  # 'cnn' or 'mlp'
     config.cnn = ConfigDict()
     config.cnn.widths = (32, 128, 256)  # channels at 24, 12 and 6 pixels; a fourth stage would have 3
@@ -48,36 +48,36 @@ def get_config() -> ConfigDict:
     config.mlp.dropout = 0.5
 
     # Training.
-    config.train_sides = (48,)  # pixels the faces are scaled to in equal shares of the run: few train faster
+    config.train_sides = (48,)  # image sizes in pixels, for equal shares of the run; small ones train faster
     config.batch_size = 128
     config.epochs = 24
-    config.optimizer = "adam"  # 'adam', 'sgd' or 'muon', the last two with Nesterov's momentum
+    config.optimizer = "adam"  # 'adam', 'sgd' or 'muon'; the last two use Nesterov's momentum
     config.learning_rate = 3e-3  # the peak: linear warm-up, then cosine decay to 0
     config.schedule = "cosine"  # 'cosine' after the warm-up, or 'one_cycle', which has its own
     config.warmup_epochs = 2.0
     config.momentum = 0.9  # of 'sgd' and 'muon'
-    config.weight_decay = 0.05  # on kernels only; of 'sgd' it is in the gradient (there 5e-4), else apart
+    config.weight_decay = 0.05  # on kernels only; decoupled, but 'sgd' adds it to the gradient (use 5e-4)
     config.clip_norm = 0.0  # largest global norm of the gradient; 0 for no limit
     config.label_smoothing = 0.1
-    config.mixup_alpha = 0.0  # blends pairs of faces by shares from Beta(alpha, alpha); 0 for none
+    config.mixup_alpha = 0.0  # blends pairs of faces, with shares from Beta(alpha, alpha); 0 for none
     config.cutmix_alpha = 0.0  # pastes a part of another face, its area from Beta(alpha, alpha); 0 for none
-    # Start from this network's weights instead of random ones: a workdir, or weights that come with us.
+    # Start from this network's weights instead of random ones: a workdir, or the name of shipped weights.
     config.initial_weights = ""
-    # Learn from this network's probabilities too, named likewise; 'A,B': from the mean of several.
+    # Learn also from this network's probabilities, named in the same way; 'A,B': the mean of several.
     config.teacher = ""
-    config.teacher_share = 0.7  # of the targets is the teacher's, the rest the labels'
-    config.nonfinite = "stop"  # or 'skip': what a step does whose loss or gradient is not finite
-    config.ema_decay = 0.998  # of the averaged weights that are evaluated and saved; 0 for none
-    config.patience = 0  # stop after so many epochs without a better validation accuracy; 0 for never
-    config.tensorboard = False  # event files of the figures, for TensorBoard, in the run's tensorboard/
-    config.seeds = 1  # runs with so many seeds, from seed on, each in a folder of the workdir
-    config.seed = 0  # of initial weights, order, augmentation, dropout, drawn splits and drawn faces
+    config.teacher_share = 0.7  # share of the teacher's probabilities in the targets; the rest are labels
+    config.nonfinite = "stop"  # or 'skip': what to do when a loss or gradient is not finite
+    config.ema_decay = 0.998  # of averaged weights, which are evaluated and saved; 0 for no averages
+    config.patience = 0  # epochs without a better validation accuracy before training stops; 0 for no stop
+    config.tensorboard = False  # write event files for TensorBoard to tensorboard/ in the workdir
+    config.seeds = 1  # number of runs, with seeds from seed on, each in a folder of the workdir
+    config.seed = 0  # for initial weights, order, augmentation, dropout, drawn splits and drawn faces
 
     # Several processes that train one network together (docs/scaling.md); no part of a run.
     config.distributed = False  # this process is one of several
-    config.coordinator_address = ""  # HOST:PORT of process 0; '' where a scheduler tells all three
-    config.num_processes = 0  # of them all
-    config.process_id = -1  # of this one, from 0
+    config.coordinator_address = ""  # HOST:PORT of process 0; '' if a scheduler provides all three
+    config.num_processes = 0  # how many there are
+    config.process_id = -1  # number of this process, from 0
 
     # Evaluation.
     config.views = "one"  # 'one', 'flip' (a face and its mirror image), 'zoom' or 'ten_crop'
@@ -85,6 +85,6 @@ def get_config() -> ConfigDict:
     # The web page of --mode=serve; no part of a run.
     config.serve = ConfigDict()
     config.serve.host = "127.0.0.1"  # this computer alone; '0.0.0.0' lets the network in: see docs/serve.md
-    config.serve.port = 8000  # 0 for any that is free
+    config.serve.port = 8000  # 0 for any free port
 
     return config.lock()

@@ -5,7 +5,7 @@ python main.py --config=configs/mlp.py
 python main.py --config=configs/mlp.py --config.dataset=fer2013.csv
     2 minutes, 47.1 % on PublicTest.
 
-The README says on what these were measured.
+docs/accuracy.md says on what these were measured.
 """
 
 from configs import default

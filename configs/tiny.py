@@ -1,15 +1,14 @@
-r"""A residual CNN of fewer than 100,000 parameters, for phones, browsers and the impatient.
+r"""A residual CNN of fewer than 100,000 parameters, for phones and browsers.
 
 python main.py --config=configs/tiny.py --config.dataset=fer2013.csv --config.teacher=runs/third
     taught by the third run of docs/accuracy.md: 42 minutes on 2 cores, 65.9 % on PublicTest; 66.5 % with
-    --mode=eval --config.views=flip. With --config.teacher=best the teacher is what comes with the package.
+    --mode=eval --config.views=flip. With --config.teacher=best the teacher is the network in the package.
 python main.py --config=configs/tiny.py --config.dataset=fer2013.csv --config.teacher=runs/third \
     --workdir=runs/tiny-on --config.initial_weights=runs/tiny "--config.train_sides=(48,)" \
     --config.epochs=24 --config.learning_rate=0.02 --config.warmup_epochs=0.5
-    goes on from the first at full size: 38 minutes more; 67.0 % both ways. These weights come with the
-    package.
+    continues from it at full size: 38 minutes more; 67.0 % both ways. The package includes these weights.
 
-The README says on what these were measured.
+docs/accuracy.md says on what these were measured.
 """
 
 from configs import default

@@ -15,11 +15,9 @@ import numpy as np
 
 from fer_jax.checkpoints import shipped
 from fer_jax.data.synthetic.faces import draw_faces
-from fer_jax.evaluate import plots
-from fer_jax.evaluate import run as run_evaluate
 from fer_jax.explain.saliency import make_grad_cam
 from fer_jax.labels import LABELS
-from fer_jax.models import create_model
+from fer_jax.runtime.figures import save_figure, subplots
 from fer_jax.runtime.startup import configure_process
 
 
@@ -27,26 +25,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder of the picture")
     options = parser.parse_args()
-    weights, record, _ = shipped.load("best")
-    config = record.config
+    best = shipped.read("best")
+    weights, config = best.weights, best.config
     faces = draw_faces(700, seed=0)
-    chances = run_evaluate.probabilities(weights, config, faces.images, views=config["views"])
+    chances = best.predict(faces.images, views=config["views"])
     print(f"{np.mean(chances.argmax(1) == faces.labels):.1%} of {len(faces)} drawn faces named rightly")
     # Of each expression the face that is named rightly with most confidence.
     rows = np.array([np.argmax(chances[:, c] * (faces.labels == c)) for c in range(len(LABELS))])
     images, chances = faces.images[rows], chances[rows]
-    model = create_model(config["model"], config[config["model"]])
-    grad_cam = jax.jit(make_grad_cam(model=model, normalize_kind=config["normalize"]))
+    grad_cam = jax.jit(make_grad_cam(model=best.model, normalize_kind=config["normalize"]))
     predicted = jnp.asarray(chances.argmax(1), jnp.int32)
     heat = np.asarray(grad_cam(weights.variables, weights.normalization, images, predicted))
-    figure, axes = plots.subplots(2, len(images), figsize=(1.6 * len(images), 3.7))
+    figure, axes = subplots(2, len(images), figsize=(1.6 * len(images), 3.7))
     for column, (image, row) in enumerate(zip(images[..., 0], chances, strict=True)):
         for axis in axes[:, column]:
             axis.imshow(image, cmap="gray", vmin=0, vmax=255)
             axis.axis("off")
         axes[0, column].set_title(f"{LABELS[row.argmax()]} {100 * row.max():.0f} %", fontsize=11)
         axes[1, column].imshow(heat[column], cmap="cividis", vmin=0, vmax=1, alpha=0.55)
-    plots.save_figure(figure, options.output / "predictions.png")
+    save_figure(figure, options.output / "predictions.png")
 
 
 if __name__ == "__main__":

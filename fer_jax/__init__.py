@@ -1,7 +1,6 @@
 """fer_jax: facial expression recognition in JAX and Flax.
 
-``fer_jax.load("best").predict(images)`` is what a trained network is used by; importing the package
-is cheap, since JAX is imported when it is first needed.
+``fer_jax.load("best").predict(images)`` uses a trained network. To import the package does not import JAX.
 """
 
 from typing import TYPE_CHECKING
@@ -19,13 +18,11 @@ __all__ = ["LABELS", "UserError", "load"]
 
 
 def load(workdir_or_name: "str | Path") -> "Classifier":
-    """The best network of the run in a workdir, or one that comes with fer_jax by its name.
-
-    See ``fer_jax.classifier.Classifier``.
+    """Load the best network of the run in a workdir, or a network that comes with fer_jax by its name.
 
     Raises:
-      UserError: no checkpoint is there.
+      UserError: no such run or name, or no complete checkpoint.
     """
-    from fer_jax import classifier
+    from fer_jax.checkpoints import choose
 
-    return classifier.load(workdir_or_name)
+    return choose.load(workdir_or_name).on_device()

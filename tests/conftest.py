@@ -6,6 +6,7 @@ import jax
 import pytest
 
 from fer_jax.evaluate import plots
+from fer_jax.train import outputs
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -32,6 +33,10 @@ def _private_cache(tmp_path_factory, monkeypatch):
 def no_plots():
     """Training draws no pictures, which take longer than the rest of a tiny run."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("save_curves", "save_confusion_matrix", "save_reliability"):
-            patch.setattr(plots, name, lambda *_, **__: None)
+        for module, name in [
+            (outputs, "save_curves"),
+            (plots, "save_confusion_matrix"),
+            (plots, "save_reliability"),
+        ]:
+            patch.setattr(module, name, lambda *_, **__: None)
         yield

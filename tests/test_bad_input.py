@@ -13,10 +13,8 @@ from PIL import Image
 
 from configs import mlp
 from fer_jax.errors import UserError
-from fer_jax.evaluate import run as run_evaluate
-from fer_jax.predict import run as run_predict
-from fer_jax.runtime import files as workdir
-from fer_jax.train import run as run_train
+from fer_jax.runtime.command import plain
+from tiny_run import run, run_training
 
 ROOT = Path(__file__).parents[1]
 FACE = " ".join(["7"] * 2304)
@@ -132,7 +130,7 @@ def test_bad_data(tmp_path, make, named):
     config = mlp.get_config()
     config.dataset = str(make(tmp_path))
     with pytest.raises(UserError) as caught:
-        run_train.train(config, tmp_path / "run")
+        run_training(config, tmp_path / "run")
     assert named in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
@@ -159,7 +157,7 @@ def test_bad_setting(tmp_path, field, value):
     config.update({"synthetic": {"num_train": 14, "num_validation": 7, "num_test": 7}, "epochs": 1})
     config[field] = value
     with pytest.raises(UserError) as caught:
-        run_train.train(config, tmp_path / "run")
+        run_training(config, tmp_path / "run")
     assert field in str(caught.value)
     assert repr(value) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -167,12 +165,12 @@ def test_bad_setting(tmp_path, field, value):
 
 
 def test_predict_and_eval_without_checkpoint(tmp_path):
-    given = workdir.plain(mlp.get_config())
+    given = plain(mlp.get_config())
     where, output = tmp_path / "run", tmp_path / "out.csv"
     with pytest.raises(UserError, match=f"^{where}: no checkpoint"):
-        run_predict.predict_file(where, given, [], "faces.csv", str(output), with_probabilities=False)
+        run("predict", given, where, input="faces.csv", output=str(output))
     with pytest.raises(UserError, match=f"^{where}: no checkpoint"):
-        run_evaluate.evaluate_run(where, given, [])
+        run("eval", given, where)
     assert not list(tmp_path.iterdir())
 
 
@@ -183,9 +181,7 @@ def test_predict_does_not_replace_what_it_reads(tmp_path):
     before = source.read_bytes(), (album / "a.png").read_bytes()
     for read, written in ((source, source), (album, album / "a.png"), (album / "a.png", album / "a.png")):
         with pytest.raises(UserError, match="give it another name"):
-            run_predict.predict_file(
-                tmp_path / "run", {}, [], str(read), str(written), with_probabilities=False
-            )
+            run("predict", mlp.get_config(), tmp_path / "run", input=str(read), output=str(written))
     assert (source.read_bytes(), (album / "a.png").read_bytes()) == before
 
 
@@ -196,13 +192,13 @@ def test_predict_does_not_replace_what_it_reads(tmp_path):
         (["--config.epoch=3"], 'Did you mean "epochs" instead of "epoch"?'),
         (["--config.epochs=abc"], "--config.epochs=abc"),
         (["--mode=fly"], "--mode=fly"),
-        (["train"], "'train' is no flag"),
+        (["train"], "'train' is not a flag"),
         (["--mode=eval"], "runs/mlp-synthetic: no checkpoint"),
         (["--mode=predict", "--output=b.csv"], "--input"),
         (["--config=missing.py"], "missing.py"),
         (["--config=missing.py", "--config.epochs=3"], "missing.py"),
-        ([f"--config={ROOT}/README.md"], "a file as those in configs/ was expected"),
-        ([f"--config={ROOT}/fer_jax/errors.py"], "a file as those in configs/ was expected"),
+        ([f"--config={ROOT}/README.md"], "expected a file like those in configs/"),
+        ([f"--config={ROOT}/fer_jax/errors.py"], "expected a file like those in configs/"),
         (["--config.mlp.hidden[9]=3"], "index"),
         (["--input=photo.jpg", "--output=out.csv"], "--input is for --mode=predict and --mode=explain"),
         (["--mode=eval", "--probabilities"], "--probabilities is for --mode=predict;"),

@@ -1,11 +1,13 @@
 """The benchmarks' own arithmetic, and one of them from end to end; the peers are not installed here."""
 
 import json
+import math
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,13 +17,13 @@ import ablations
 import accuracy
 import int8
 import latency
+import layers
 import run as benchmarks
 import scaling
-from fer_jax.data import load_dataset
+from configs import cnn
 from fer_jax.data.faces import Faces
-from fer_jax.runtime import files as workdir
-from fer_jax.train import run as run_train
-from tiny_run import tiny_config
+from fer_jax.data.load import load_dataset
+from tiny_run import run_training, tiny_config
 
 ROOT = Path(__file__).parents[1]
 
@@ -96,10 +98,21 @@ def test_gain_is_of_pairs(tmp_path):
         picture.load()
 
 
+@pytest.mark.parametrize(("gained", "lost"), [(1, 8), (5, 5), (12, 3), (0, 0), (0, 4)])
+def test_mcnemar(gained, lost):
+    """Twice the tail of a fair coin, summed term by term."""
+    second = np.array([True] * gained + [False] * lost + [True] * 7 + [False] * 2)
+    first = np.array([False] * gained + [True] * lost + [True] * 7 + [False] * 2)
+    n, k = gained + lost, min(gained, lost)
+    expected = min(1, 2 * sum(math.comb(n, i) for i in range(k + 1)) / 2**n)
+    assert accuracy.mcnemar(first, second) == pytest.approx(expected)
+    assert accuracy.mcnemar(second, first) == pytest.approx(expected)
+
+
 def test_compare(tmp_path):
     """One network against itself: nothing gained, and the accuracy that eval finds."""
-    run_train.train(tiny_config(epochs=1), tmp_path / "run")
-    faces = load_dataset(workdir.plain(tiny_config())).validation
+    run_training(tiny_config(epochs=1), tmp_path / "run")
+    faces = load_dataset(tiny_config()).validation
     name = str(tmp_path / "run")
     table = accuracy.table(accuracy.score_all([name, name], faces, np.ones(len(faces), bool), views=("one",)))
     found = json.loads((tmp_path / "run" / "eval" / "metrics.json").read_text())
@@ -147,3 +160,38 @@ def test_efficiency_of_many_devices():
     # Two devices: 2 s of computing each, 0.5 s of sending 2 x 50 / 2 bytes, 0.5 s of waiting.
     assert scaling.efficiency(2, 4, **amounts) == pytest.approx(2 / 3)
     assert scaling.efficiency(10**6, 4, **amounts) < 1e-5
+
+
+@pytest.fixture
+def tiny_layers(monkeypatch):
+    """Of benchmarks/layers.py, shapes that compile and run at once."""
+    for name, shapes in {"CONVOLUTIONS": [(3, 2, 3)], "NORMS": [(3, 2)], "POOLS": [(4, 2)]}.items():
+        monkeypatch.setattr(layers, name, shapes)
+    config = cnn.get_config()
+    changes = {"cnn.widths": (2, 3), "cnn.blocks": (1, 1), "optimizer": "sgd"}
+    config.update_from_flattened_dict(changes)
+    monkeypatch.setattr(cnn, "get_config", lambda: config)
+
+
+@pytest.mark.parametrize("group", ["convolution", "norm", "pool", "step"])
+def test_layers_that_are_compared_give_the_same(group, tiny_layers):
+    pairs = list(layers.GROUPS[group](2))
+    kept = pairs[0].kept()
+    for pair in pairs:
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), kept, pair.other())
+
+
+def test_layers(tiny_layers, monkeypatch, capsys):
+    arguments = ["--only=convolution,norm,pool", "--turns=1", "--seconds=0.001", "--batch-size=2"]
+    monkeypatch.setattr(sys, "argv", ["layers.py", *arguments])
+    layers.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" / ")[0] for line in lines[1:-1]] == ["Winograd", "BatchNorm", "max pooling"]
+    wall, processor = [(1, 2), (2, 2), (4, 12)], [(1, 1), (1, 1), (1, 2)]
+    taken = np.stack([wall, processor], -1) / 1e3
+    assert layers.row("mine", taken).split(maxsplit=3) == [
+        "mine",
+        "2.00",
+        "2.00",
+        "2.00 (1.00 to 3.00)   1.00 (1.00 to 2.00)",
+    ]

@@ -1,12 +1,14 @@
 """``fer_jax.load(...).predict``: compiled once, and small batches for few faces."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 import fer_jax
+from fer_jax import classifier as module
 from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
-from fer_jax.evaluate import run as run_evaluate
 
 
 def test_compiled_once(monkeypatch):
@@ -17,7 +19,7 @@ def test_compiled_once(monkeypatch):
     def refuse(*_):
         raise AssertionError("built again")
 
-    monkeypatch.setattr(run_evaluate, "create_model", refuse)
+    monkeypatch.setattr(module, "create_model", refuse)
     np.testing.assert_array_equal(classifier.predict(images), chances)
     # One face in a batch of its own.
     np.testing.assert_allclose(classifier.predict(images[3:4]), chances[3:4], atol=1e-5)
@@ -28,7 +30,7 @@ def test_the_kept_network_is_that_of_the_weights():
     images = draw_faces(3, seed=0).images
     tiny = fer_jax.load("tiny")
     hot = fer_jax.load("tiny")
-    hot = hot.__class__(hot.weights._replace(temperatures={"one": 100.0}), hot.config)
+    hot = dataclasses.replace(hot, weights=hot.weights._replace(temperatures={"one": 100.0}))
     np.testing.assert_allclose(hot.predict(images), 1 / 7, atol=0.05)
     assert tiny.predict(images).max() > 0.3
 
@@ -47,9 +49,9 @@ def test_the_kept_network_is_that_of_the_weights():
     ],
 )
 def test_batch_size(count, most, size):
-    assert run_evaluate._batch_size(count, most) == size
+    assert module._batch_size(count, most) == size
 
 
 def test_wrong_images():
-    with pytest.raises(UserError, match=r"float32 \(1, 48, 48, 1\); uint8 \(N, 48, 48, 1\) was expected"):
+    with pytest.raises(UserError, match=r"float32 \(1, 48, 48, 1\); expected uint8 \(N, 48, 48, 1\)"):
         fer_jax.load("tiny").predict(np.zeros((1, 48, 48, 1), np.float32))

@@ -7,14 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from orbax.checkpoint import v1 as ocp
 
-from fer_jax.checkpoints import restore as stored
-from fer_jax.checkpoints import save as checkpoint
-from fer_jax.checkpoints.restore import Record
+from fer_jax.checkpoints import restore
+from fer_jax.checkpoints.save import open_checkpoints
+from fer_jax.checkpoints.weights import Record
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
 from fer_jax.runtime.lock import locked
-from test_checkpoint import CONFIG, make_normalization, make_state, row, save_epochs
+from test_checkpoint import CONFIG, make_normalization, make_state, row, save_epochs, save_state
 from tiny_run import assert_trees_equal
 
 
@@ -86,19 +87,19 @@ def test_the_one_before_is_used(tmp_path, capsys, damage):
     save_epochs(tmp_path, [0.5, 0.7])
     folder = tmp_path / "checkpoints" / "20"
     damage(folder / "state" if damage in (flip_a_bit, cut_off) else folder)
-    state, record = checkpoint.restore_latest(tmp_path, make_state(seed=9))
+    state, record = restore.restore_latest(tmp_path, make_state(seed=9))
     assert_trees_equal(state, make_state(seed=1))
     assert record.rows == [row(1, 0.5)]
     error = capsys.readouterr().err
     assert error.startswith(f"{folder}: damaged (")
-    assert error.endswith("); set aside as damaged-20, and another is used\n")
+    assert error.endswith("); set aside as damaged-20\n")
     assert error.count("\n") == 1
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["10", "damaged-20"]
     # The run goes on, and saves that step again.
-    with checkpoint.open_checkpoints(tmp_path) as checkpoints:
+    with open_checkpoints(tmp_path) as checkpoints:
         record = Record(CONFIG, [row(1, 0.5), row(2, 0.7)], list(LABELS), {"digest": "d"})
-        checkpoint.save(checkpoints, make_state(seed=2), make_normalization(2), record)
-    assert_trees_equal(checkpoint.restore_latest(tmp_path, make_state(seed=9))[0], make_state(seed=2))
+        save_state(checkpoints, make_state(seed=2), make_normalization(2), record)
+    assert_trees_equal(restore.restore_latest(tmp_path, make_state(seed=9))[0], make_state(seed=2))
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -107,13 +108,14 @@ def test_the_next_best_is_used(tmp_path, capsys, damage):
     folder = tmp_path / "checkpoints" / "20"
     damage(folder / "weights" if damage in (flip_a_bit, cut_off) else folder)
     with locked(tmp_path):
-        weights, record, best = checkpoint.load_best(tmp_path)
-    assert best == row(1, 0.5) == record.rows[-1]
+        found = restore.load_best(tmp_path)
+    weights = found.weights
+    assert found.row == row(1, 0.5)
     assert_trees_equal(weights.variables, make_state(seed=1).variables())
     assert f"{folder}: damaged (" in capsys.readouterr().err
     # Another process may be at work on it: it is left alone.
     assert folder.is_dir()
-    assert checkpoint.load_best(tmp_path)[2] == row(1, 0.5)
+    assert restore.load_best(tmp_path).row == row(1, 0.5)
     assert "set aside as damaged-20" in capsys.readouterr().err
     assert not folder.exists()
 
@@ -122,9 +124,9 @@ def test_none_is_whole(tmp_path, capsys):
     save_epochs(tmp_path, [0.5])
     for _ in range(2):
         lose_everything(tmp_path / "checkpoints" / "10")
-        with pytest.raises(UserError, match=r"no checkpoint there is whole"):
-            checkpoint.load_best(tmp_path)
-        assert checkpoint.restore_latest(tmp_path, make_state()) is None
+        with pytest.raises(UserError, match=r"all checkpoints there are damaged"):
+            restore.load_best(tmp_path)
+        assert restore.restore_latest(tmp_path, make_state()) is None
         (tmp_path / "checkpoints" / "10").mkdir()
     names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
     assert names == {"10", "damaged-10", "damaged-10-2"}
@@ -133,15 +135,15 @@ def test_none_is_whole(tmp_path, capsys):
 def test_another_structure_is_no_damage(tmp_path):
     save_epochs(tmp_path, [0.5], ema=False)
     with pytest.raises(UserError, match="another structure"):
-        checkpoint.restore_latest(tmp_path, make_state(ema=True))
+        restore.restore_latest(tmp_path, make_state(ema=True))
     assert (tmp_path / "checkpoints" / "10").is_dir()
 
 
 def test_half_written_is_removed(tmp_path, capsys):
     save_epochs(tmp_path, [0.5])
     (tmp_path / "checkpoints" / "20.orbax-checkpoint-tmp-0" / "state").mkdir(parents=True)
-    assert checkpoint.latest_record(tmp_path).rows == [row(1, 0.5)]
-    with checkpoint.open_checkpoints(tmp_path):
+    assert restore.latest_record(tmp_path).rows == [row(1, 0.5)]
+    with open_checkpoints(tmp_path):
         pass
     assert f"{tmp_path}/checkpoints/20: was only half written; removed" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["10"]
@@ -150,13 +152,13 @@ def test_half_written_is_removed(tmp_path, capsys):
 def test_what_is_saved_is_what_was_given(tmp_path):
     """In the background, while the arrays and the list of rows go on changing."""
     state, rows = jax.tree.map(np.array, make_state(seed=1)), [row(1, 0.5)]
-    with checkpoint.open_checkpoints(tmp_path) as checkpoints:
+    with open_checkpoints(tmp_path) as checkpoints:
         record = Record(CONFIG, rows, list(LABELS), {"digest": "d"})
-        checkpoint.save(checkpoints, state, make_normalization(), record)
+        save_state(checkpoints, state, make_normalization(), record)
         rows.append(row(2, 0.9))
         for leaf in jax.tree.leaves(state):
             leaf.fill(7)
-    restored, record = checkpoint.restore_latest(tmp_path, make_state(seed=9))
+    restored, record = restore.restore_latest(tmp_path, make_state(seed=9))
     assert_trees_equal(restored, make_state(seed=1))
     assert record.rows == [row(1, 0.5)]
 
@@ -164,30 +166,31 @@ def test_what_is_saved_is_what_was_given(tmp_path):
 def test_a_place_within_an_epoch_is_no_candidate_for_the_best(tmp_path, capsys):
     """Not even where the checkpoint of the epoch before is lost."""
     save_epochs(tmp_path, [0.5])
-    with checkpoint.open_checkpoints(tmp_path) as checkpoints:
+    with open_checkpoints(tmp_path) as checkpoints:
         record = Record(CONFIG, [row(1, 0.5)], list(LABELS), {"digest": "d"}, {"epoch": 2, "row": 3})
         state = make_state(seed=2).replace(step=jnp.int32(13))
-        checkpoint.save(checkpoints, state, make_normalization(2), record)
-    weights, best, _ = checkpoint.load_best(tmp_path)
-    assert best.position is None
+        save_state(checkpoints, state, make_normalization(2), record)
+    found = restore.load_best(tmp_path)
+    weights = found.weights
+    assert found.record.position is None
     assert_trees_equal(weights.variables, make_state(seed=1).variables())
     lose_everything(tmp_path / "checkpoints" / "10")
     with pytest.raises(UserError, match="no epoch is complete yet"):
-        checkpoint.load_best(tmp_path)
-    assert checkpoint.latest_record(tmp_path).position == {"epoch": 2, "row": 3}
+        restore.load_best(tmp_path)
+    assert restore.latest_record(tmp_path).position == {"epoch": 2, "row": 3}
     assert "damaged-10" in capsys.readouterr().err
 
 
 def test_runs_of_older_versions_have_no_digests(tmp_path, monkeypatch):
-    real = stored.ocp.save_checkpointables_async
+    real = ocp.save_checkpointables_async
 
     def without(path, trees, *, custom_metadata, **options):
         old = {k: custom_metadata[k] for k in ("config", "rows", "labels", "data")}
         return real(path, trees, custom_metadata=old, **options)
 
-    monkeypatch.setattr(stored.ocp, "save_checkpointables_async", without)
+    monkeypatch.setattr(ocp, "save_checkpointables_async", without)
     save_epochs(tmp_path, [0.5])
-    state, record = checkpoint.restore_latest(tmp_path, make_state(seed=9))
+    state, record = restore.restore_latest(tmp_path, make_state(seed=9))
     assert_trees_equal(state, make_state(seed=1))
     assert record.position is None
-    assert checkpoint.load_best(tmp_path)[2] == row(1, 0.5)
+    assert restore.load_best(tmp_path).row == row(1, 0.5)

@@ -8,13 +8,13 @@ import subprocess
 
 import pytest
 
-from fer_jax.checkpoints import save as checkpoint
+from fer_jax.checkpoints.restore import latest_record, load_best
 from fer_jax.data.read_csv import write_homework_csv
 from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
-from fer_jax.evaluate import plots
-from fer_jax.train import run as run_train
-from tiny_run import assert_same_run, read_rows, tiny_config
+from fer_jax.runtime import files
+from fer_jax.train import outputs
+from tiny_run import assert_same_run, read_rows, run_training, tiny_config
 
 pytestmark = pytest.mark.usefixtures("no_plots")
 
@@ -25,7 +25,7 @@ CONFIG = tiny_config(**{"epochs": 3, "mlp.hidden": (256,)})
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     where = tmp_path_factory.mktemp("whole")
-    run_train.train(CONFIG, where)
+    run_training(CONFIG, where)
     return where
 
 
@@ -60,9 +60,9 @@ def train_and(after_epoch, event, where):
             event()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "save_curves", watch)
+        patch.setattr(outputs, "save_curves", watch)
         with pytest.raises(UserError) as caught:
-            run_train.train(CONFIG, where)
+            run_training(CONFIG, where)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -75,9 +75,9 @@ def test_full_disk(small_disk, whole, capfd):
     assert "no space left on device" in error.lower()
     assert "Traceback" not in capfd.readouterr().err
     (small_disk / "filler").unlink()
-    assert len(checkpoint.latest_record(where).rows) >= 1
+    assert len(latest_record(where).rows) >= 1
     assert "damaged" not in capfd.readouterr().err
-    run_train.train(CONFIG, where)
+    run_training(CONFIG, where)
     assert_same_run(where, whole, CONFIG)
 
 
@@ -91,18 +91,18 @@ def test_read_only_workdir(small_disk, whole, capfd):
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "save_curves", lambda *_: fail())
+        patch.setattr(outputs, "save_curves", lambda *_: fail())
         with pytest.raises(KeyboardInterrupt):
-            run_train.train(CONFIG, where)
+            run_training(CONFIG, where)
     remount("ro")
     with pytest.raises(UserError, match=r"^[^\n]*: read-only file system; [^\n]*$"):
-        run_train.train(CONFIG, where)
+        run_training(CONFIG, where)
     with pytest.raises(UserError, match=r"^[^\n]*: read-only file system; [^\n]*$"):
-        run_train.train(CONFIG, small_disk / "new")
+        run_training(CONFIG, small_disk / "new")
     # It can be read from.
-    assert checkpoint.load_best(where)[2]["epoch"] == 1
+    assert load_best(where).row["epoch"] == 1
     remount("rw")
-    run_train.train(CONFIG, where)
+    run_training(CONFIG, where)
     assert_same_run(where, whole, CONFIG)
 
 
@@ -115,14 +115,14 @@ def test_a_file_that_cannot_be_written(whole, tmp_path, number):
             raise OSError(number, os.strerror(number), str(path))
         real(path, rows)
 
-    real = run_train.workdir.write_rows
+    real = files.write_rows
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_train.workdir, "write_rows", refuse)
+        patch.setattr(files, "write_rows", refuse)
         with pytest.raises(UserError) as caught:
-            run_train.train(CONFIG, tmp_path)
+            run_training(CONFIG, tmp_path)
     assert str(caught.value).startswith(f"{tmp_path}/metrics.jsonl: {os.strerror(number).lower()}; ")
     assert len(read_rows(tmp_path)) == 1
-    run_train.train(CONFIG, tmp_path)
+    run_training(CONFIG, tmp_path)
     assert_same_run(tmp_path, whole, CONFIG)
 
 
@@ -130,10 +130,10 @@ def test_vanished_data(tmp_path):
     data, where = tmp_path / "train.csv", tmp_path / "run"
     write_homework_csv(data, draw_faces(70, seed=1))
     config = tiny_config(dataset=str(data), epochs=1, validation_fraction=0.2)
-    run_train.train(config, where)
+    run_training(config, where)
     before = {path: path.read_bytes() for path in where.rglob("*") if path.is_file()}
     data.unlink()
     config.epochs = 2
     with pytest.raises(UserError, match=rf"^{data}: no such file or directory; [^\n]*$"):
-        run_train.train(config, where)
+        run_training(config, where)
     assert {path: path.read_bytes() for path in where.rglob("*") if path.is_file()} == before

@@ -15,10 +15,9 @@ import numpy as np
 import pytest
 
 from configs import cnn
-from fer_jax import modes
 from fer_jax.errors import UserError
 from fer_jax.runtime.lock import locked
-from tiny_run import read_rows
+from tiny_run import read_rows, run
 
 ROOT = Path(__file__).parents[1]
 FIELDS = {
@@ -211,8 +210,7 @@ def test_processes_that_do_not_fit_together(launch, tmp_path):
 def run_mode(mode="train", **fields):
     config = cnn.get_config()
     config.update(fields)
-    options = {"overrides": [], "workdirs": None, "source": None, "output": None}
-    modes.run(mode, config, "cnn", **options, with_probabilities=False)
+    run(mode, config, "runs/cnn")
 
 
 def test_fields_that_cannot_work():
@@ -221,7 +219,7 @@ def test_fields_that_cannot_work():
     given = {"coordinator_address": "127.0.0.1:1", "num_processes": 2, "process_id": 2}
     for count in (1, 2):
         for names in itertools.combinations(given, count):
-            with pytest.raises(UserError, match=r"config.coordinator_address, .* are given all, or none"):
+            with pytest.raises(UserError, match=r"set all of config.coordinator_address, .*, or none of"):
                 run_mode(distributed=True, **{name: given[name] for name in names})
     with pytest.raises(UserError, match=r"config.process_id is 2; expected 0 to 1"):
         run_mode(distributed=True, **given)

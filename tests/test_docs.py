@@ -15,12 +15,13 @@ from PIL import Image
 
 from fer_jax.data.read_csv import write_homework_csv
 from fer_jax.data.synthetic.faces import draw_faces
-from fer_jax.train import run as run_train
-from tiny_run import tiny_config
+from tiny_run import run_training, tiny_config
 
 ROOT = Path(__file__).parents[1]
 PAGES = (
     "README.md",
+    "docs/homework.md",
+    "docs/configuration.md",
     "docs/photos.md",
     "docs/explain.md",
     "docs/export.md",
@@ -46,7 +47,7 @@ ELSEWHERE = {
     "pack_weights": "tests/test_shipped.py",
     "benchmarks/run.py": "tests/test_benchmarks.py",
     "benchmarks/int8.py": "tests/test_benchmarks.py",
-    "benchmarks/accuracy.py --csv=fer2013.csv runs/": "runs of the README; tests/test_benchmarks.py",
+    "benchmarks/accuracy.py --csv=fer2013.csv runs/": "runs of docs/accuracy.md; tests/test_benchmarks.py",
     "benchmarks/ablations.py --csv=fer2013.csv --only=plain,taught": "as the one with all rows",
     "configs/tiny.py --config.dataset=fer2013.csv --config.teacher=runs/": "as those of best beside them",
     "--config.seeds=3": "tests/test_seeds.py",
@@ -86,7 +87,7 @@ def sections():
 @pytest.fixture(scope="module")
 def some_run(tmp_path_factory):
     where = tmp_path_factory.mktemp("run")
-    run_train.train(tiny_config(epochs=1), where)
+    run_training(tiny_config(epochs=1), where)
     return where
 
 

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from fer_jax.data.batches import padded_batches
 from fer_jax.evaluate import step as ev
 from fer_jax.evaluate.metrics import summarize
 from fer_jax.labels import LABELS
 from fer_jax.models import init_variables
+from fer_jax.models.forward import make_forward, predict_probabilities
 from fer_jax.transforms.normalize import fit_normalization, normalize
 from fer_jax.transforms.views import make_views
 
@@ -47,12 +49,12 @@ def network():
 @functools.cache
 def compiled(views="one"):
     """Forward pass and eval step."""
-    forward = jax.jit(ev.make_forward(model=network()[0], normalize_kind="global", views=views))
+    forward = jax.jit(make_forward(model=network()[0], normalize_kind="global", views=views))
     return forward, ev.make_eval_step(forward)
 
 
 def probabilities(views="one", batch_size=COUNT):
-    return ev.predict_probabilities(compiled(views)[0], *network()[1:], faces()[0], batch_size=batch_size)
+    return predict_probabilities(compiled(views)[0], *network()[1:], faces()[0], batch_size=batch_size)
 
 
 def evaluated(views="one", batch_size=COUNT):
@@ -82,7 +84,7 @@ def test_figures_do_not_depend_on_the_batch_size(batch_size):
 
 @pytest.mark.parametrize(("count", "batch_size"), [(0, 4), (1, 4), (8, 4), (9, 4), (10, 1), (3, 100)])
 def test_each_row_is_counted_once(count, batch_size):
-    batches = list(ev.padded_batches(count, batch_size))
+    batches = list(padded_batches(count, batch_size))
     counted = [row for rows, mask in batches for row in rows[mask]]
     assert counted == list(range(count))
     assert all(rows.shape == mask.shape == (batch_size,) for rows, mask in batches)
@@ -94,7 +96,7 @@ def test_no_images():
     confusion, loss, _ = ev.evaluate(compiled()[1], *network()[1:], images[:0], labels[:0], batch_size=4)
     assert np.array_equal(confusion, np.zeros((7, 7)))
     assert loss == 0
-    assert ev.predict_probabilities(compiled()[0], *network()[1:], images[:0], batch_size=4).shape == (0, 7)
+    assert predict_probabilities(compiled()[0], *network()[1:], images[:0], batch_size=4).shape == (0, 7)
 
 
 def test_forward_in_numpy():
@@ -124,8 +126,7 @@ def test_views_average_probabilities(views):
 
 def test_summary_is_sklearns_classification_report():
     labels, predicted = faces()[1], probabilities().argmax(-1)
-    confusion, loss, _ = evaluated()
-    summary = summarize(confusion, loss)
+    summary = summarize(evaluated())
     report = sk.classification_report(
         labels, predicted, labels=range(7), target_names=LABELS, output_dict=True, zero_division=0
     )

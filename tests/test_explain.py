@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from fer_jax.data import load_dataset
+from fer_jax.data.load import load_dataset
 from fer_jax.data.read_csv import write_homework_csv
 from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
@@ -17,10 +17,9 @@ from fer_jax.explain import run as run_explain
 from fer_jax.explain import saliency as explain
 from fer_jax.explain.ascent import first_kernels, make_ascent
 from fer_jax.models import create_model, init_variables
-from fer_jax.runtime import files as workdir
-from fer_jax.train import run as run_train
+from fer_jax.runtime.command import plain
 from fer_jax.transforms.normalize import Normalization
-from tiny_run import tiny_config
+from tiny_run import run, run_training, tiny_config
 
 CNN = create_model("cnn", {"widths": (3, 5), "blocks": (1, 1), "dropout": 0.0})
 STATISTICS = Normalization(np.full((1, 1, 1), 120, np.float32), np.full((1, 1, 1), 60, np.float32))
@@ -151,19 +150,18 @@ def test_which_faces_are_shown():
     assert run_explain.confident_mistakes(chances, labels, most=3).tolist() == [5, 2, 4]
 
 
-def run(where, source=None, output=None, **changes):
-    config = tiny_config(epochs=1, **changes)
-    run_explain.explain(where, workdir.plain(config), [], source, output)
+def write_sheets(where, source=None, output=None, **changes):
+    run("explain", tiny_config(epochs=1, **changes), where, input=source, output=output)
 
 
 def train(where, **changes):
-    run_train.train(tiny_config(epochs=1, **changes), where)
+    run_training(tiny_config(epochs=1, **changes), where)
 
 
 def test_sheets_of_an_mlp(tmp_path, capsys):
     train(tmp_path / "run")
     capsys.readouterr()
-    run(tmp_path / "run")
+    write_sheets(tmp_path / "run")
     printed = capsys.readouterr().out
     assert "left out: Grad-CAM, since the model 'mlp' has no feature maps" in printed
     for name in ("saliency", "filters", "expressions", "errors"):
@@ -173,11 +171,11 @@ def test_sheets_of_an_mlp(tmp_path, capsys):
     for image, id_ in zip(faces.images, "abc", strict=True):
         (tmp_path / "in").mkdir(exist_ok=True)
         Image.fromarray(image[..., 0]).save(tmp_path / "in" / f"{id_}.png")
-    run(tmp_path / "run", str(tmp_path / "in"), str(tmp_path / "out"))
+    write_sheets(tmp_path / "run", str(tmp_path / "in"), str(tmp_path / "out"))
     assert "left out: errors.png, since the faces of" in capsys.readouterr().out
     (tmp_path / "seeds" / "seed-0").mkdir(parents=True)
     with pytest.raises(UserError, match=r"several seeds; name one of them: --workdir=.*seed-0"):
-        run(tmp_path / "seeds")
+        write_sheets(tmp_path / "seeds")
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["expressions.png", "filters.png", "saliency.png"]
 
@@ -187,18 +185,18 @@ def test_sheets_of_a_cnn(tmp_path, capsys):
     write_homework_csv(tmp_path / "train.csv", draw_faces(70, seed=1))
     train(tmp_path / "run", dataset=str(tmp_path / "train.csv"), validation_fraction=0.2, **changes)
     capsys.readouterr()
-    run(tmp_path / "run", **changes)
+    write_sheets(tmp_path / "run", **changes)
     printed = capsys.readouterr().out
     assert "Grad-CAM" not in printed
     assert printed.count("written: ") == 4
     (tmp_path / "train.csv").unlink()
     with pytest.raises(UserError, match=r"train.csv: .*name faces to explain by --input=PATH"):
-        run(tmp_path / "run", **changes)
+        write_sheets(tmp_path / "run", **changes)
 
 
 def test_which_faces_and_views(tmp_path):
-    config = workdir.plain(tiny_config(split="test"))
+    config = plain(tiny_config(split="test"))
     shown = run_explain._load_faces(config, None)
     np.testing.assert_array_equal(shown.images, load_dataset(config).test.images)
     with pytest.raises(UserError, match="one view of a face"):
-        run_explain.explain(tmp_path, config | {"views": "flip"}, ["views"], None, None)
+        run("explain", config | {"views": "flip"}, tmp_path, overrides=["views"])

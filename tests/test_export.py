@@ -1,5 +1,6 @@
 """Exported networks against the Flax modules, and ``--mode=export`` from weights to files."""
 
+import dataclasses
 import functools
 import json
 import re
@@ -14,7 +15,8 @@ from PIL import Image
 from scipy.special import softmax
 
 from fer_jax.checkpoints import shipped
-from fer_jax.checkpoints.save import Weights, weight_shapes
+from fer_jax.checkpoints.weights import Record, Weights, weight_shapes
+from fer_jax.classifier import Classifier
 from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
 from fer_jax.export import run as run_export
@@ -24,10 +26,9 @@ from fer_jax.export.jax_export import export_jax
 from fer_jax.export.onnx import build_onnx
 from fer_jax.labels import LABELS
 from fer_jax.models import create_model
-from fer_jax.runtime import files as workdir
-from fer_jax.train import run as run_train
+from fer_jax.runtime.command import plain
 from fer_jax.transforms.normalize import NORMALIZATIONS, Normalization, normalization_shape
-from tiny_run import tiny_config
+from tiny_run import run, run_training, tiny_config
 
 TEMPERATURE = 1.7
 SIZES = {
@@ -55,7 +56,7 @@ def faces():
 
 @functools.cache
 def network(name, kind):
-    """Weights, all of them random, BatchNorm's statistics too; config."""
+    """Weights, all of them random, BatchNorm's statistics too."""
     model = name.split("-")[0]
     config = {"model": model, model: SIZES[name], "normalize": kind, "batch_size": 16}
     draw = np.random.default_rng(5)
@@ -69,13 +70,14 @@ def network(name, kind):
 
     variables = jax.tree_util.tree_map_with_path(random, weight_shapes(config).variables)
     mean, std = draw.uniform(60, 140, (2, *normalization_shape(kind))).astype(np.float32)
-    return Weights(variables, Normalization(mean, std), {"one": TEMPERATURE, "flip": 9.0}), config
+    weights = Weights(variables, Normalization(mean, std), {"one": TEMPERATURE, "flip": 9.0})
+    return Classifier(weights, Record(config, [], list(LABELS), {}), "random weights")
 
 
 @functools.cache
 def expected(name, kind):
     """Probabilities (N, 7): normalization and softmax by NumPy and SciPy, the network by Flax."""
-    weights, config = network(name, kind)
+    weights, config = network(name, kind).weights, network(name, kind).config
     x = faces().astype(np.float64)
     if kind == "samplewise":
         std = x.std((1, 2, 3), keepdims=True)
@@ -98,14 +100,14 @@ def test_onnx_equals_flax(name, kind):
     """Fails when a Flax module and its graph drift apart."""
     want = expected(name, kind)
     assert want.std(0).max() > 0.02  # else any constant would do
-    predict = onnx_predict(build_onnx(*network(name, kind)).SerializeToString())
+    predict = onnx_predict(build_onnx(network(name, kind)).SerializeToString())
     for count in (1, 7, len(faces())):
         check(predict, want, count)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("cnn", "global"), ("mlp", "samplewise")])
 def test_jax_export_equals_flax(name, kind):
-    data = export_jax(*network(name, kind))
+    data = export_jax(network(name, kind))
     exported = jax.export.deserialize(bytearray(data))
     assert exported.platforms == ("cpu", "cuda", "tpu")
     # A GPU would else multiply with the 11 bits of TF32, a TPU with the 8 of bfloat16.
@@ -118,7 +120,7 @@ def test_jax_export_equals_flax(name, kind):
 
 
 def test_inputs_and_outputs():
-    graph = build_onnx(*network("mlp", "none")).graph
+    graph = build_onnx(network("mlp", "none")).graph
 
     def described(values):
         return [
@@ -132,27 +134,29 @@ def test_inputs_and_outputs():
 
 
 def test_a_layer_that_the_graph_does_not_know():
-    weights, config = network("mlp", "none")
+    classifier = network("mlp", "none")
+    weights = classifier.weights
     params = weights.variables["params"] | {"Dense_9": {"bias": np.zeros(3)}}
     weights = weights._replace(variables=weights.variables | {"params": params})
     with pytest.raises(ValueError, match="does not use params/Dense_9/bias"):
-        build_onnx(weights, config)
+        build_onnx(dataclasses.replace(classifier, weights=weights))
 
 
 def test_a_network_that_onnx_export_does_not_know():
     with pytest.raises(UserError, match=r"model='vit': ONNX export knows mlp and cnn"):
-        build_onnx(network("mlp", "none")[0], {"model": "vit"})
+        build_onnx(dataclasses.replace(network("mlp", "none"), config={"model": "vit"}))
 
 
 def test_bfloat16_is_exported_in_float32():
-    weights, config = network("cnn", "global")
-    data = export_jax(weights, config | {"cnn": config["cnn"] | {"dtype": "bfloat16"}})
+    classifier = network("cnn", "global")
+    sizes = classifier.config["cnn"] | {"dtype": "bfloat16"}
+    data = export_jax(dataclasses.replace(classifier, config=classifier.config | {"cnn": sizes}))
     check(jax_predict(data), expected("cnn", "global"), 7)
 
 
 @pytest.mark.parametrize("name", ["cnn", "mlp"])
 def test_int8_stays_near(name, capfd, caplog):
-    model = build_onnx(*network(name, "global" if name == "cnn" else "none")).SerializeToString()
+    model = build_onnx(network(name, "global" if name == "cnn" else "none")).SerializeToString()
     quantized = quantize_onnx(model, faces())
     ours, theirs = onnx_predict(model)(faces()), onnx_predict(quantized)(faces())
     assert 1e-6 < np.abs(ours - theirs).max() < 0.05
@@ -169,16 +173,16 @@ def test_int8_stays_near(name, capfd, caplog):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     where = tmp_path_factory.mktemp("runs") / "mlp"
-    run_train.train(tiny_config(), where)
+    run_training(tiny_config(), where)
     return where
 
 
 def given():
-    return workdir.plain(tiny_config())
+    return plain(tiny_config())
 
 
 def test_a_run(trained, tmp_path, capsys):
-    run_export.export(trained, given(), [], str(tmp_path / "out"))
+    run("export", given(), trained, output=str(tmp_path / "out"))
     about = json.loads((tmp_path / "out" / "model.json").read_text())
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted([*about["files"], "model.json"])
     assert about["labels"] == list(LABELS)
@@ -203,7 +207,7 @@ def test_a_run(trained, tmp_path, capsys):
 def test_shipped(name, tmp_path, monkeypatch):
     """With int8, calibrated on drawn faces where the data set that it was trained on is not there."""
     monkeypatch.chdir(tmp_path)
-    run_export.export(tmp_path / "no-run", given(), [], "out", shipped_name=name)
+    run("export", given(), tmp_path / "no-run", output="out", shipped_name=name)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]
     about = json.loads((tmp_path / "out" / "model.json").read_text())
     # What was measured with the weights as they are in the package, not with those of the run.
@@ -224,17 +228,26 @@ def test_shipped(name, tmp_path, monkeypatch):
 def test_data_set_named_and_missing(tmp_path):
     config = given() | {"dataset": str(tmp_path / "no.csv")}
     with pytest.raises(UserError, match=r"no\.csv"):
-        run_export.export(tmp_path, config, ["dataset"], str(tmp_path / "out"), shipped_name="tiny")
+        run(
+            "export",
+            config,
+            tmp_path,
+            overrides=["dataset"],
+            output=str(tmp_path / "out"),
+            shipped_name="tiny",
+        )
     assert not (tmp_path / "out").exists()
 
 
 def test_a_file_that_differs_is_not_written(trained, tmp_path, monkeypatch):
-    def wrong(weights, config):
-        return build_onnx(weights._replace(temperatures={"one": weights.temperature("one") * 1.1}), config)
+    def wrong(classifier):
+        weights = classifier.weights
+        weights = weights._replace(temperatures={"one": weights.temperature("one") * 1.1})
+        return build_onnx(dataclasses.replace(classifier, weights=weights))
 
     monkeypatch.setattr(run_export, "build_onnx", wrong)
     with pytest.raises(UserError, match=r"model\.onnx: its probabilities differ .* nothing was written"):
-        run_export.export(trained, given(), [], str(tmp_path / "out"))
+        run("export", given(), trained, output=str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
@@ -242,25 +255,25 @@ def test_a_file_that_differs_is_not_written(trained, tmp_path, monkeypatch):
 def test_missing_library(library, trained, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(UserError, match=rf"needs {library}: pip install -r requirements-export\.txt"):
-        run_export.export(trained, given(), [], str(tmp_path / "out"))
+        run("export", given(), trained, output=str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
 def test_bad_requests(trained, tmp_path):
     with pytest.raises(UserError, match="--mode=export needs --output=DIR"):
-        run_export.export(trained, given(), [], None)
+        run("export", given(), trained, output=None)
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="is a file; a folder"):
-        run_export.export(trained, given(), [], str(tmp_path / "file"))
+        run("export", given(), trained, output=str(tmp_path / "file"))
     with pytest.raises(UserError, match="not a directory"):
-        run_export.export(trained, given(), [], str(tmp_path / "file" / "below"))
+        run("export", given(), trained, output=str(tmp_path / "file" / "below"))
     with pytest.raises(UserError, match=r"config\.views is 'flip'; .* one view"):
-        run_export.export(trained, given() | {"views": "flip"}, ["views"], str(tmp_path / "out"))
+        run("export", given() | {"views": "flip"}, trained, overrides=["views"], output=str(tmp_path / "out"))
     (tmp_path / "seed-3").mkdir()
     with pytest.raises(UserError, match=r"several seeds; .* --workdir=.*seed-3"):
-        run_export.export(tmp_path, given(), [], str(tmp_path / "out"))
+        run("export", given(), tmp_path, output=str(tmp_path / "out"))
     with pytest.raises(UserError, match="no checkpoint there"):
-        run_export.export(tmp_path / "nothing", given(), [], str(tmp_path / "out"))
+        run("export", given(), tmp_path / "nothing", output=str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
@@ -277,7 +290,7 @@ def test_write_all_or_none(tmp_path):
 @pytest.mark.parametrize("name", ["cnn", "best"])
 def test_shipped_larger_networks(name, tmp_path, capsys):
     """No int8; one view is said where the run is evaluated with more."""
-    run_export.export(tmp_path / "no-run", given(), [], str(tmp_path), shipped_name=name)
+    run("export", given(), tmp_path / "no-run", output=str(tmp_path), shipped_name=name)
     assert {p.name for p in tmp_path.iterdir()} == {"model.onnx", "model.jax_export", "model.json"}
     assert ("views=zoom" in capsys.readouterr().out) == (name == "best")
 
@@ -287,7 +300,7 @@ def test_snippets_of_the_documentation(trained, tmp_path, monkeypatch, capsys):
     text = (Path(__file__).parents[1] / "docs" / "export.md").read_text(encoding="utf-8")
     Image.fromarray(draw_faces(1, seed=0).images[0, ..., 0]).save(tmp_path / "face.png")
     monkeypatch.chdir(tmp_path)
-    run_export.export(trained, given(), [], "exported")
+    run("export", given(), trained, output="exported")
     capsys.readouterr()
     snippets = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     printed = []

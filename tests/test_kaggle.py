@@ -59,7 +59,7 @@ def test_classes_alone(fetched):
 
 def test_nothing_of_the_kind(fetched):
     (fetched / "notes.txt").write_text("hello")
-    with pytest.raises(UserError, match=r"kaggle:someone/faces: no CSV file in .* were expected"):
+    with pytest.raises(UserError, match=r"kaggle:someone/faces: no CSV file in .*; expected one CSV file"):
         download("someone/faces")
     for name in ("a.csv", "b.csv"):
         (fetched / name).write_text("x\n")

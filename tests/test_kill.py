@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_jax.checkpoints import save as checkpoint
+from fer_jax.checkpoints import restore
 from tiny_run import assert_same_run, tiny_config
 
 ROOT = Path(__file__).parents[1]
@@ -94,7 +94,7 @@ def test_killed_at_random_moments(start, whole, tmp_path, capsys):
         process.kill()
         if process.wait() == -signal.SIGKILL:
             kills += 1
-            saved = checkpoint.has_checkpoint(where) and checkpoint.latest_record(where)
+            saved = restore.has_checkpoint(where) and restore.latest_record(where)
             moments.append(
                 f"{time.monotonic() - begun:.1f} s (epochs saved: {len(saved.rows) if saved else 0})"
             )
@@ -124,18 +124,18 @@ def test_sigterm_within_an_epoch(start, whole, tmp_path):
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 143
         # On a slow machine it may have been between two epochs: then once more.
-        record = checkpoint.latest_record(where)
+        record = restore.latest_record(where)
     error = (where / "err.txt").read_text()
     assert "Traceback" not in error
     assert error.splitlines()[-1].startswith(f"{where}: stopped in epoch ")
     assert f"; saved; to go on: python {shlex.quote(str(ROOT / 'main.py'))} --config=" in error
-    assert 0 < record.position["row"] < STEPS
+    assert 0 < record.position["steps"] < STEPS
     rows = (where / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(row)["epoch"] for row in rows] == list(range(1, record.position["epoch"]))
-    assert checkpoint.load_best(where)[1].position is None
+    assert [json.loads(row)["epoch"] for row in rows] == list(range(1, len(record.rows) + 1))
+    assert restore.load_best(where).record.position is None
     finish(start(where), where)
     assert (
-        f"going on in epoch {record.position['epoch']}, after {record.position['row']} of its steps"
+        f"going on in epoch {len(record.rows) + 1}, after {record.position['steps']} of its steps"
         in (where / "out.txt").read_text()
     )
     assert_same_run(where, whole, CONFIG)

@@ -19,12 +19,10 @@ from fer_jax.data.faces import Faces
 from fer_jax.data.read_csv import write_homework_csv
 from fer_jax.data.synthetic.faces import draw_faces, synthetic_splits
 from fer_jax.errors import UserError
-from fer_jax.evaluate import run as run_evaluate
+from fer_jax.evaluate import report
 from fer_jax.labels import LABELS
-from fer_jax.predict import run as run_predict
-from fer_jax.runtime import files as workdir
-from fer_jax.train import run as run_train
-from tiny_run import TINY, read_rows, tiny_config
+from fer_jax.runtime.command import make_command, plain
+from tiny_run import TINY, read_rows, run, run_training, tiny_config
 
 ROOT = Path(__file__).parents[1]
 RUN = Path("runs/mlp-synthetic")
@@ -86,7 +84,7 @@ def test_train_writes_the_run(trained):
     where = trained / RUN
     saved = json.loads((where / "config.json").read_text())
     environment = saved.pop("environment")
-    assert saved == workdir.plain(tiny_config())
+    assert saved == plain(tiny_config())
     assert {"versions", "git_commit", "devices", "xla_flags", "data"} <= set(environment)
     assert len(environment["data"]["digest"]) == 32
 
@@ -187,14 +185,13 @@ def evaluate(where, **overrides):
     changes = {name.replace("__", "."): value for name, value in overrides.items()}
     given = mlp.get_config()
     given.update_from_flattened_dict(changes)
-    run_evaluate.evaluate_run(where, workdir.plain(given), list(changes))
+    run("eval", plain(given), where, overrides=list(changes))
     return json.loads((where / "eval" / "metrics.json").read_text())
 
 
 def predict(where, source, output, **options):
-    given = workdir.plain(mlp.get_config())
-    options = {"with_probabilities": False} | options
-    run_predict.predict_file(where, given, [], str(source), str(output), **options)
+    given = plain(mlp.get_config())
+    run("predict", given, where, input=str(source), output=str(output), **options)
     return pd.read_csv(output, dtype={"id": str})
 
 
@@ -205,13 +202,13 @@ def test_eval_with_flipped_views(copy):
 
 
 def test_eval_takes_no_larger_batch_than_there_are_faces(copy, monkeypatch):
-    sizes, real = [], run_evaluate.evaluate.evaluate
+    sizes, real = [], report.evaluate
 
     def noted(*args, batch_size, **options):
         sizes.append(batch_size)
         return real(*args, batch_size=batch_size, **options)
 
-    monkeypatch.setattr(run_evaluate.evaluate, "evaluate", noted)
+    monkeypatch.setattr(report, "evaluate", noted)
     few, many = (evaluate(copy / RUN, batch_size=size) for size in (4, 100_000))
     assert many["confusion_matrix"] == few["confusion_matrix"]
     assert many["loss"] == pytest.approx(few["loss"], rel=1e-5)
@@ -223,9 +220,9 @@ def test_eval_on_another_data_set(copy, capsys):
     write_homework_csv(copy / "other.csv", faces)
     assert evaluate(copy / RUN, dataset=str(copy / "other.csv"))["num_examples"] == 7
     printed = capsys.readouterr().out
-    assert "other.csv gives no validation faces: 7 of its 70 training faces (10.0%) were drawn" in printed
+    assert "other.csv has no validation faces: 7 of its 70 training faces (10.0%) were drawn" in printed
     assert "were trained on other faces than" in printed
-    with pytest.raises(UserError, match=r"other.csv: gives no labelled test faces"):
+    with pytest.raises(UserError, match=r"other.csv: has no labelled test faces"):
         evaluate(copy / RUN, dataset=str(copy / "other.csv"), split="test")
 
 
@@ -256,8 +253,8 @@ def test_predict_pictures(trained, tmp_path):
     paths = [folder / name for name in ("a.png", "b/0.png", "b/1.png", "c.png")]
     for path, image in zip(paths, faces.images, strict=True):
         Image.fromarray(image[..., 0]).save(path)
-    expected = predict(trained / RUN, tmp_path / "faces.csv", tmp_path / "out.csv", with_probabilities=True)
-    out = predict(trained / RUN, folder, tmp_path / "out.csv", with_probabilities=True)
+    expected = predict(trained / RUN, tmp_path / "faces.csv", tmp_path / "out.csv", probabilities=True)
+    out = predict(trained / RUN, folder, tmp_path / "out.csv", probabilities=True)
     assert out["id"].tolist() == list(map(str, paths))
     pd.testing.assert_frame_equal(out.drop(columns="id"), expected.drop(columns="id"), check_exact=False)
     out = predict(trained / RUN, paths[2], tmp_path / "out.csv")
@@ -267,8 +264,11 @@ def test_predict_pictures(trained, tmp_path):
 def test_paths_below_the_home_folder(copy, monkeypatch):
     monkeypatch.setenv("HOME", str(copy))
     write_homework_csv(copy / "faces.csv", draw_faces(4, seed=4))
-    options = {"overrides": [], "workdirs": f"~/{RUN}", "with_probabilities": False}
-    modes.run("predict", mlp.get_config(), "mlp", source="~/faces.csv", output="~/out.csv", **options)
+    options = {"overrides": (), "workdir": f"~/{RUN}", "probabilities": False}
+    command = make_command(
+        "predict", mlp.get_config(), name="mlp", input="~/faces.csv", output="~/out.csv", **options
+    )
+    modes.run(command)
     assert len(pd.read_csv(copy / "out.csv")) == 4
 
 
@@ -283,9 +283,7 @@ def test_predict_on_bad_input_writes_nothing(trained, tmp_path):
 def test_homework_layout_trains(tmp_path, capsys):
     write_homework_csv(tmp_path / "train.csv", draw_faces(70, seed=1))
     where = tmp_path / "run"
-    run_train.train(
-        tiny_config(dataset=str(tmp_path / "train.csv"), epochs=1, validation_fraction=0.2), where
-    )
+    run_training(tiny_config(dataset=str(tmp_path / "train.csv"), epochs=1, validation_fraction=0.2), where)
     assert "14 of its 70 training faces (20.0%) were drawn by seed 0, stratified" in capsys.readouterr().out
     result = json.loads((where / "eval" / "metrics.json").read_text())
     assert [figures["support"] for figures in result["per_class"].values()] == [2] * 7

@@ -1,7 +1,6 @@
 """Figures of merit against scikit-learn."""
 
 import json
-import math
 import warnings
 
 import numpy as np
@@ -9,6 +8,8 @@ import pytest
 from sklearn import metrics as sk
 
 from fer_jax.evaluate import metrics
+from fer_jax.evaluate.calibration import empty_bins
+from fer_jax.evaluate.step import Evaluation
 from fer_jax.labels import LABELS
 
 EMPTY = np.zeros((7, 7), np.int64)
@@ -76,7 +77,7 @@ def test_draws_have_missing_classes():
 def test_empty_matrix():
     assert metrics.accuracy(EMPTY) == metrics.balanced_accuracy(EMPTY) == metrics.macro_f1(EMPTY) == 0
     assert np.array_equal(metrics.precision_recall_f1(EMPTY), np.zeros((3, 7)))
-    summary = metrics.summarize(EMPTY, 0.0)
+    summary = metrics.summarize(Evaluation(EMPTY, 0.0, empty_bins()))
     assert summary["num_examples"] == 0
     assert summary["per_class"]["happy"] == {"precision": 0, "recall": 0, "f1": 0, "support": 0}
 
@@ -84,7 +85,7 @@ def test_empty_matrix():
 def test_summary_is_plain_json_of_all_figures():
     true, predicted = draw(3)
     confusion = confusion_of(true, predicted)
-    summary = metrics.summarize(confusion, np.float32(0.75))
+    summary = metrics.summarize(Evaluation(confusion, np.float32(0.75), empty_bins()))
     assert json.loads(json.dumps(summary)) == summary
     assert summary["num_examples"] == len(true)
     assert summary["loss"] == 0.75
@@ -96,14 +97,3 @@ def test_summary_is_plain_json_of_all_figures():
     assert [row["support"] for row in summary["per_class"].values()] == np.bincount(
         true, minlength=7
     ).tolist()
-
-
-@pytest.mark.parametrize(("gained", "lost"), [(1, 8), (5, 5), (12, 3), (0, 0), (0, 4)])
-def test_mcnemar(gained, lost):
-    """Twice the tail of a fair coin, summed term by term."""
-    second = np.array([True] * gained + [False] * lost + [True] * 7 + [False] * 2)
-    first = np.array([False] * gained + [True] * lost + [True] * 7 + [False] * 2)
-    n, k = gained + lost, min(gained, lost)
-    expected = min(1, 2 * sum(math.comb(n, i) for i in range(k + 1)) / 2**n)
-    assert metrics.mcnemar(first, second) == pytest.approx(expected)
-    assert metrics.mcnemar(second, first) == pytest.approx(expected)

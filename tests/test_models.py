@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from configs import cnn, mlp, tiny
-from fer_jax.errors import UserError
 from fer_jax.models import count_parameters, create_model, init_variables, layers, parameter_table
 
 TINY = {
@@ -210,5 +209,5 @@ def test_parameter_table_adds_up(name):
 
 
 def test_unknown_model():
-    with pytest.raises(UserError, match=r"model='resnet' is unknown; choose one of mlp, cnn"):
+    with pytest.raises(ValueError, match=r"model='resnet' is unknown; choose one of mlp, cnn"):
         create_model("resnet", {})

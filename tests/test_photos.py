@@ -8,17 +8,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fer_jax.checkpoints.choose import by_path_or_name
+from fer_jax.checkpoints import choose
 from fer_jax.data import photos
 from fer_jax.data.photos import Box
 from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
-from fer_jax.evaluate import run as run_evaluate
 from fer_jax.predict import photos as run_photos
-from fer_jax.predict import run as run_predict
-from fer_jax.runtime import files as workdir
-from fer_jax.train import run as run_train
-from tiny_run import tiny_config
+from tiny_run import run, run_training, tiny_config
 
 cv2 = pytest.importorskip("cv2", reason="needs OpenCV: pip install -r requirements-photos.txt")
 
@@ -152,16 +148,16 @@ def test_pictures_are_not_zoomed_unless_asked(tmp_path, no_plots):
     """A run that is scored by ``zoom`` sees them by ``flip``."""
     config = tiny_config(views="zoom", epochs=1)
     where, source, output = tmp_path / "run", tmp_path / "face.png", tmp_path / "out.csv"
-    run_train.train(config, where)
+    run_training(config, where)
     Image.fromarray(FACES[0]).save(source)
-    weights, record = by_path_or_name(where)
+    classifier = choose.load(where)
     for overrides, views in (([], "flip"), (["views"], "zoom")):
-        given = workdir.plain(config)
-        run_predict.predict_file(where, given, overrides, str(source), str(output), with_probabilities=True)
+        options = {"input": str(source), "output": str(output), "probabilities": True}
+        run("predict", config, where, overrides=overrides, **options)
         row = pd.read_csv(output).iloc[0, -7:].to_numpy(float)
-        expected = run_evaluate.probabilities(weights, record.config, FACES[:1, ..., None], views=views)
+        expected = classifier.predict(FACES[:1], views=views)
         np.testing.assert_allclose(row, expected[0], atol=1e-5)
-        other = run_evaluate.probabilities(weights, record.config, FACES[:1, ..., None], views="one")
+        other = classifier.predict(FACES[:1], views="one")
         assert np.abs(row - other[0]).max() > 1e-4
 
 

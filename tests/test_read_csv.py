@@ -163,7 +163,9 @@ BAD_ROWS = {
 
 @pytest.mark.parametrize("before", [0, 1, 100])
 @pytest.mark.parametrize("kind", BAD_ROWS)
-def test_bad_row_is_named(tmp_path, kind, before):
+def test_bad_row_is_named(tmp_path, monkeypatch, kind, before):
+    # Parts of two rows, of which pandas gets all but those with the empty lines below.
+    monkeypatch.setattr(module, "_BYTES_AT_ONCE", 10_000)
     bad, what = BAD_ROWS[kind]
     good = f"0,{FEATURES[1]},Training"
     # Two empty lines in front: they are no rows, but they are lines.
@@ -302,6 +304,33 @@ def test_real_data_against_plain_python():
 def test_chunks_do_not_matter(tmp_path, monkeypatch):
     images = random_images(9)
     path = write(tmp_path / "a.csv", "pixels", [text_of(image) for image in images])
+    row = path.stat().st_size / len(images)
     for rows in (1, 2, 9, 10):
-        monkeypatch.setattr(module, "_ROWS_AT_ONCE", rows)
+        monkeypatch.setattr(module, "_BYTES_AT_ONCE", rows * row)
         np.testing.assert_array_equal(read_csv(path, require_labels=False).faces.images, images)
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        (f"3,{FEATURES[0]}", "2 fields"),
+        (f"3,{FEATURES[0]},", None),
+        (f"3,{FEATURES[0]},,", "4 fields"),
+        (f"3,{FEATURES[0]},\0", "NUL"),
+        (f'3,{FEATURES[0]},"a\nb"', "1 fields"),
+        (f"3,{FEATURES[0]}\r3,{FEATURES[0]},a", "4 fields"),
+    ],
+)
+def test_what_pandas_would_take_for_rows(tmp_path, row, what):
+    good = f"3,{FEATURES[0]},a"
+    path = write(tmp_path / "a.csv", "label,feature,note", [row, good])
+    if what:
+        assert what in message(path)
+    else:
+        assert len(read_csv(path, require_labels=True).faces) == 2
+
+
+def test_ids_are_kept_as_they_are(tmp_path):
+    ids = ["\ufeffa", " b", "007", "NA", "", "1e5", "\u65e5"]
+    path = write(tmp_path / "a.csv", "id,feature", [f"{own},{FEATURES[0]}" for own in ids])
+    assert read_csv(path, require_labels=False).faces.ids.tolist() == ids

@@ -181,7 +181,7 @@ def test_plain_test_folder_is_no_validation(tmp_path):
     [
         (["happy/1.png", "contempt/1.png"], "'contempt' is not a class"),
         (["train/contempt/1.png"], "'contempt' is not a class"),
-        (["train/happy/1.png", "extra/1.png"], "extra: no split"),
+        (["train/happy/1.png", "extra/1.png"], "extra: not a split"),
         (["happy/1.png", "sad/notes.txt"], "sad: no pictures"),
         (["1.png"], "no folders"),
         (["train/1.png"], "train: no folders"),

@@ -9,17 +9,14 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
+from fer_jax.checkpoints.choose import seed_folders
 from fer_jax.data.faces import Faces
 from fer_jax.data.read_csv import write_homework_csv
 from fer_jax.data.synthetic.faces import synthetic_splits
 from fer_jax.errors import UserError
-from fer_jax.evaluate import run as run_evaluate
+from fer_jax.evaluate import compare, report
 from fer_jax.labels import LABELS
-from fer_jax.predict import run as run_predict
-from fer_jax.runtime import files as workdir
-from fer_jax.train import run as run_train
-from fer_jax.train import seeds as run_seeds
-from tiny_run import read_rows, tiny_config
+from tiny_run import read_rows, run, run_training, tiny_config
 
 FACES = synthetic_splits(num_train=70, num_validation=21, num_test=14, seed=0)
 
@@ -41,29 +38,27 @@ def dataset(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, dataset):
     where = tmp_path_factory.mktemp("runs") / "mlp"
-    run_seeds.train_seeds(tiny_config(dataset=dataset, seeds=2, seed=3, epochs=1), where)
+    run_training(tiny_config(dataset=dataset, seeds=2, seed=3, epochs=1), where)
     return where
 
 
 def test_each_is_the_run_of_its_seed(trained, dataset, tmp_path):
-    run_train.train(tiny_config(dataset=dataset, seed=4, epochs=1), tmp_path)
+    run_training(tiny_config(dataset=dataset, seed=4, epochs=1), tmp_path)
     alone, among = read_rows(tmp_path)[0], read_rows(trained / "seed-4")[0]
     for name in set(alone) - {"seconds", "images_per_second"}:
         assert among[name] == alone[name]
-    assert [path.name for path in run_seeds.folders(trained)] == ["seed-3", "seed-4"]
+    assert [path.name for path in seed_folders(trained)] == ["seed-3", "seed-4"]
     assert read_rows(trained / "seed-3")[0]["train_loss"] != alone["train_loss"]
 
 
 def test_summary(trained, tmp_path):
     """Against scikit-learn and the standard library, from the probabilities of each."""
     write_homework_csv(tmp_path / "faces.csv", Faces(FACES.validation.images, None, FACES.validation.ids))
-    given = workdir.plain(tiny_config())
     chances = []
-    for run in (*run_seeds.folders(trained), trained):
+    for where in (*seed_folders(trained), trained):
         out = tmp_path / "out.csv"
-        run_predict.predict_file(
-            run, given, [], str(tmp_path / "faces.csv"), str(out), with_probabilities=True
-        )
+        options = {"input": str(tmp_path / "faces.csv"), "output": str(out), "probabilities": True}
+        run("predict", tiny_config(), where, **options)
         chances.append(pd.read_csv(out)[list(LABELS)].to_numpy())
     np.testing.assert_allclose(chances[2], (chances[0] + chances[1]) / 2, atol=2e-6)
 
@@ -81,7 +76,7 @@ def test_summary(trained, tmp_path):
 def test_again(trained, dataset, capsys):
     """Finished runs stay, one more seed is added to them."""
     before = read_rows(trained / "seed-3")
-    run_seeds.evaluate_seeds(trained, workdir.plain(tiny_config()), [])
+    run("eval", tiny_config(), trained)
     printed = capsys.readouterr().out
     assert [line.split()[0] for line in printed.splitlines()[-7:-1]] == [
         "accuracy",
@@ -95,8 +90,8 @@ def test_again(trained, dataset, capsys):
 
 
 def test_flags_of_the_training_beside_eval(trained):
-    given = workdir.plain(tiny_config(seeds=2, seed=3, epochs=1))
-    run_seeds.evaluate_seeds(trained, given, ["seeds", "seed", "epochs"])
+    config = tiny_config(seeds=2, seed=3, epochs=1)
+    run("eval", config, trained, overrides=["seeds", "seed", "epochs"])
 
 
 def test_nothing_stands_in_for_a_seed(trained, tmp_path):
@@ -104,32 +99,25 @@ def test_nothing_stands_in_for_a_seed(trained, tmp_path):
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     (tmp_path / "seed-5").mkdir()
     write_homework_csv(tmp_path / "faces.csv", FACES.validation)
+    paths = {"input": str(tmp_path / "faces.csv"), "output": str(tmp_path / "out.csv")}
     with pytest.raises(UserError, match="seed-5: no checkpoint there"):
-        run_predict.predict_file(
-            tmp_path,
-            workdir.plain(tiny_config()),
-            [],
-            str(tmp_path / "faces.csv"),
-            str(tmp_path / "out.csv"),
-            with_probabilities=False,
-            shipped_name="tiny",
-        )
+        run("predict", tiny_config(), tmp_path, shipped_name="tiny", **paths)
 
 
 def test_no_ensemble_of_seeds_that_validate_on_other_faces(trained, monkeypatch, capsys):
     """Where the split is drawn by seed, one network's validation faces are another's training faces."""
     drawn = iter([FACES, FACES._replace(validation=FACES.validation.take(np.arange(7)))])
-    monkeypatch.setattr(run_evaluate, "load_dataset", lambda config: next(drawn))
-    monkeypatch.setattr(run_evaluate, "report", lambda *args, **options: None)
-    monkeypatch.setattr(workdir, "write_json", lambda *args: None)
-    run_seeds.evaluate_seeds(trained, workdir.plain(tiny_config()), [])
+    monkeypatch.setattr(report, "load_dataset", lambda config: next(drawn))
+    monkeypatch.setattr(compare, "report", lambda *args, **options: None)
+    monkeypatch.setattr(compare, "write_json", lambda *args: None)
+    run("eval", tiny_config(), trained)
     assert "ensemble" not in capsys.readouterr().out
 
 
 def test_one_and_several_do_not_mix(trained, tmp_path):
     with pytest.raises(UserError, match="holds runs of several seeds"):
-        run_train.train(tiny_config(), trained)
-    run_train.train(tiny_config(epochs=1), tmp_path)
+        run_training(tiny_config(), trained)
+    run_training(tiny_config(epochs=1), tmp_path)
     with pytest.raises(UserError, match="holds a run of one seed"):
-        run_seeds.train_seeds(tiny_config(seeds=2), tmp_path)
-    assert not run_seeds.folders(tmp_path)
+        run_training(tiny_config(seeds=2), tmp_path)
+    assert not seed_folders(tmp_path)

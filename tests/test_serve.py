@@ -22,16 +22,17 @@ from PIL import Image
 
 import serve as load_check
 from configs import cnn
-from fer_jax import check_config as run_config
+from fer_jax.check_config import check_config
 from fer_jax.checkpoints import shipped
-from fer_jax.checkpoints.save import Record, Weights
+from fer_jax.checkpoints.same_run import check_same_run, config_for_evaluation
+from fer_jax.checkpoints.weights import Record, Weights
 from fer_jax.data import photos
 from fer_jax.errors import UserError
-from fer_jax.evaluate import step as evaluate
 from fer_jax.explain.saliency import make_grad_cam
 from fer_jax.labels import LABELS
 from fer_jax.models import create_model, init_variables
-from fer_jax.runtime import files as workdir
+from fer_jax.models.forward import make_forward
+from fer_jax.runtime.command import plain
 from fer_jax.serve import analyse as analysing
 from fer_jax.serve import app as serving
 from fer_jax.serve import run as run_serve
@@ -39,6 +40,7 @@ from fer_jax.serve.about import limits
 from fer_jax.serve.app import make_app
 from fer_jax.transforms.normalize import Normalization
 from served import png, scene, start, url_of
+from tiny_run import command, run
 
 SIZES = {"cnn": {"widths": (4, 8), "blocks": (1, 1)}, "mlp": {"hidden": (8,)}}
 HERE = "http://127.0.0.1:8000"
@@ -72,25 +74,26 @@ def write_weights(folder, model):
     config.model = model
     config.train_sides = (48,)
     config.views = "zoom"
-    given = workdir.plain(config)
+    given = plain(config)
     network = create_model(model, given[model])
     variables = init_variables(network, jax.random.key(1))
     weights = Weights(variables, Normalization(*np.full((2, 1, 1, 1), 100, np.float32)))
     row = {"epoch": 3, "step": 12, "val_accuracy": 0.5}
     record = Record(given | {"dataset": "/home/me/fer2013.csv"}, [row], list(LABELS), {"digest": "d"})
-    shipped.save("cnn", weights, record, {}, folder)
+    shipped.write("cnn", weights, record, {}, folder)
     return given
 
 
 def serve_tiny(folder, *, model="cnn", host="127.0.0.1"):
-    """What ``run_serve.serve`` would run on random weights -> the application, and what was printed."""
+    """What ``--mode=serve`` would run on random weights -> the application, and what was printed."""
     given = write_weights(folder, model)
     given["serve"] = {"host": host, "port": 0}
     caught, printed = [], io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.setattr(shipped, "FOLDER", folder)
         patch.setattr(run_serve, "_run", lambda uvicorn, app, listener: caught.append(app))
-        run_serve.serve(folder / "cnn", given, ["serve.host", "serve.port"], shipped_name="cnn")
+        overrides = ["serve.host", "serve.port"]
+        run("serve", given, folder / "cnn", overrides=overrides, shipped_name="cnn")
     return caught[0], printed.getvalue()
 
 
@@ -113,14 +116,15 @@ def pixels(data_url):
 
 def expected(folder, faces):
     """Probabilities and heat of faces, one by one, not the server's way."""
-    weights, record, _ = shipped.load("cnn", folder)
+    loaded = shipped.read("cnn", folder)
+    weights, record = loaded.weights, loaded.record
     network = {
         "model": create_model("cnn", record.config["cnn"]),
         "normalize_kind": record.config["normalize"],
     }
     # Of pictures, not the zoom that the weights' config has.
     forward, grad_cam = (
-        jax.jit(evaluate.make_forward(**network, views="flip")),
+        jax.jit(make_forward(**network, views="flip")),
         jax.jit(make_grad_cam(**network)),
     )
     inputs = (weights.variables, weights.normalization)
@@ -392,7 +396,7 @@ def test_what_serve_prints(tmp_path):
 def test_what_is_not_installed(missing, words, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(UserError, match=f"pip install -r {words}"):
-        run_serve.serve(tmp_path, workdir.plain(cnn.get_config()), [])
+        run("serve", cnn.get_config(), tmp_path)
 
 
 def test_address_that_cannot_be_had():
@@ -417,16 +421,18 @@ def test_two_that_start_at_once():
 
 
 def test_the_address_is_no_part_of_a_run():
-    saved = workdir.plain(cnn.get_config())
+    saved = plain(cnn.get_config())
     given = saved | {"serve": {"host": "0.0.0.0", "port": 80}}
     older = {name: value for name, value in saved.items() if name != "serve"}
-    run_config.check_values(given)
+    check_config(given)
     for of_a_run in (saved, older):
-        run_config.check_same_run(of_a_run, given, "runs/x")
-        run_config.merge_for_evaluation(of_a_run, given, ["serve.host", "serve.port"], "runs/x")
+        record = Record(of_a_run, [], list(LABELS), {})
+        check_same_run(record, given, "runs/x")
+        overrides = ["serve.host", "serve.port"]
+        config_for_evaluation(record, command("serve", given, "runs/x", overrides=overrides))
     for wrong in ({"host": "", "port": 80}, {"host": "a", "port": 65536}, {"host": "a", "port": -1}):
         with pytest.raises(UserError, match=r"^config\.serve\."):
-            run_config.check_values(saved | {"serve": wrong})
+            check_config(saved | {"serve": wrong})
 
 
 def test_load_check_finds_wrong_answers(monkeypatch):

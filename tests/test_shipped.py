@@ -10,25 +10,22 @@ import pytest
 
 import fer_jax
 from fer_jax import pack_weights
-from fer_jax.checkpoints import save as checkpoint
 from fer_jax.checkpoints import shipped
-from fer_jax.checkpoints.choose import choose_weights
-from fer_jax.checkpoints.save import Record, Weights
-from fer_jax.data import load_dataset
+from fer_jax.checkpoints.choose import choose
+from fer_jax.checkpoints.restore import has_checkpoint, load_best
+from fer_jax.checkpoints.weights import Record, Weights
+from fer_jax.data.load import load_dataset
 from fer_jax.data.read_csv import write_homework_csv
 from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
-from fer_jax.evaluate import run as run_evaluate
 from fer_jax.labels import LABELS
 from fer_jax.models import create_model, init_variables
-from fer_jax.predict import run as run_predict
-from fer_jax.runtime import files as workdir
-from fer_jax.train import run as run_train
+from fer_jax.runtime.command import plain
 from fer_jax.transforms.normalize import Normalization
 from fer_jax.transforms.views import VIEWS
-from tiny_run import tiny_config
+from tiny_run import command, run, run_training, tiny_config
 
-CONFIG = workdir.plain(tiny_config())
+CONFIG = plain(tiny_config())
 FIGURES = {"parameters": 1}
 
 
@@ -46,7 +43,7 @@ def weights():
 def save(folder, name="mlp", **changes):
     row = {"epoch": 3, "step": 12, "val_accuracy": 0.5, "seconds": 1.0}
     record = Record(CONFIG | changes, [row], list(LABELS), {"digest": "d"})
-    shipped.save(name, weights(), record, FIGURES, folder)
+    shipped.write(name, weights(), record, FIGURES, folder)
     return folder
 
 
@@ -58,8 +55,9 @@ def ours(tmp_path, monkeypatch):
 
 
 def test_round_trip(tmp_path):
-    loaded, record, row = shipped.load("mlp", save(tmp_path))
-    assert record == Record(CONFIG, [row], list(LABELS), {"digest": "d"})
+    found = shipped.read("mlp", save(tmp_path))
+    loaded, row = found.weights, found.row
+    assert found.record == Record(CONFIG, [row], list(LABELS), {"digest": "d"})
     assert (row["epoch"], loaded.temperature("flip"), loaded.temperature("one")) == (3, 1.25, 1)
     assert jax.tree.structure(loaded) == jax.tree.structure(weights())
     for read, written in zip(jax.tree.leaves(loaded), jax.tree.leaves(weights()), strict=True):
@@ -69,7 +67,7 @@ def test_round_trip(tmp_path):
 
 
 def test_what_is_measured_is_what_is_written(tmp_path):
-    loaded = shipped.load("mlp", save(tmp_path))[0]
+    loaded = shipped.read("mlp", save(tmp_path)).weights
     for read, rounded in zip(
         jax.tree.leaves(loaded), jax.tree.leaves(shipped.round_to_shipped(weights())), strict=True
     ):
@@ -77,15 +75,15 @@ def test_what_is_measured_is_what_is_written(tmp_path):
 
 
 def test_unknown_name(tmp_path):
-    with pytest.raises(UserError, match=r"vgg: no weights of this name .* there are mlp"):
-        shipped.load("vgg", save(tmp_path))
+    with pytest.raises(UserError, match=r"vgg: no such run, and no weights of this name .* \(mlp\)"):
+        shipped.read("vgg", save(tmp_path))
 
 
 def test_damaged_file(tmp_path):
     path = save(tmp_path) / "mlp.npz"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(UserError, match=r"mlp.npz: damaged"):
-        shipped.load("mlp", tmp_path)
+        shipped.read("mlp", tmp_path)
 
 
 def test_flipped_bits(tmp_path):
@@ -95,7 +93,7 @@ def test_flipped_bits(tmp_path):
     for place in np.random.default_rng(0).integers(0, len(whole), 100):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
         try:
-            shipped.load("mlp", tmp_path)
+            shipped.read("mlp", tmp_path)
         except UserError:
             refused += 1
     assert refused > 0
@@ -105,40 +103,44 @@ def test_pickled_objects_are_refused(tmp_path):
     save(tmp_path)
     np.savez(tmp_path / "mlp.npz", params=np.array([{"code": 1}], dtype=object))
     with pytest.raises(UserError, match=r"mlp.npz: damaged .*allow_pickle"):
-        shipped.load("mlp", tmp_path)
+        shipped.read("mlp", tmp_path)
 
 
 def test_arrays_of_another_shape(tmp_path):
     save(tmp_path, mlp={"hidden": [9], "dropout": 0.0})
     with pytest.raises(UserError, match=r"mlp.npz: .*/.* is .*, expected "):
-        shipped.load("mlp", tmp_path)
+        shipped.read("mlp", tmp_path)
+
+
+def chosen(where, name):
+    return choose(command("predict", tiny_config(), where, shipped_name=name))
 
 
 def test_chosen_without_a_checkpoint_only(ours):
     where = ours / "runs" / "mlp"
-    title = choose_weights(where, "mlp")[3]
+    title = chosen(where, "mlp").title
     assert title == "fer_jax/weights/mlp.npz, which comes with fer_jax, epoch 3, trained on synthetic"
     assert not where.exists()
     with pytest.raises(UserError, match="no checkpoint there"):
-        choose_weights(where, None)
+        chosen(where, None)
     with pytest.raises(UserError, match="no checkpoint there"):
-        choose_weights(where, "another")
+        chosen(where, "another")
     # A run that has got no further, or whose checkpoints are damaged, is no reason to take others.
     where.mkdir(parents=True)
     (where / "config.json").write_text("{}")
     with pytest.raises(UserError, match="no checkpoint there"):
-        choose_weights(where, "mlp")
+        chosen(where, "mlp")
     (where / "config.json").unlink()
-    run_train.train(tiny_config(epochs=1), where)
-    assert choose_weights(where, "mlp")[3] == f"{where}, epoch 1, trained on synthetic"
+    run_training(tiny_config(epochs=1), where)
+    assert chosen(where, "mlp").title == f"{where}, epoch 1, trained on synthetic"
 
 
 def test_predict_and_eval(ours, capsys):
     faces = draw_faces(21, seed=2)
     write_homework_csv(ours / "faces.csv", faces)
-    given, where = workdir.plain(tiny_config()), ours / "runs" / "mlp"
-    options = {"with_probabilities": True, "shipped_name": "mlp"}
-    run_predict.predict_file(where, given, [], str(ours / "faces.csv"), str(ours / "out.csv"), **options)
+    given, where = plain(tiny_config()), ours / "runs" / "mlp"
+    paths = {"input": str(ours / "faces.csv"), "output": str(ours / "out.csv")}
+    run("predict", given, where, probabilities=True, shipped_name="mlp", **paths)
     chances = pd.read_csv(ours / "out.csv")[list(LABELS)].to_numpy()
     loaded = shipped.round_to_shipped(weights())
     logits = create_model("mlp", CONFIG["mlp"]).apply(
@@ -150,10 +152,10 @@ def test_predict_and_eval(ours, capsys):
     np.testing.assert_allclose(fer_jax.load("mlp").predict(faces.images), chances, atol=2e-5)
 
     given["dataset"] = str(ours / "faces.csv")
-    run_evaluate.evaluate_run(where, given, ["dataset"], shipped_name="mlp")
+    run("eval", given, where, overrides=["dataset"], shipped_name="mlp")
     assert json.loads((where / "eval" / "metrics.json").read_text())["num_examples"] == 7
     assert "trained on other faces" in capsys.readouterr().out
-    assert not checkpoint.has_checkpoint(where)
+    assert not has_checkpoint(where)
 
 
 def test_load_says_what_there_is(ours):
@@ -164,20 +166,21 @@ def test_load_says_what_there_is(ours):
 def test_pack(tmp_path):
     """The best checkpoint of a run, with temperatures that lower the losses."""
     where = tmp_path / "run"
-    run_train.train(tiny_config(views="flip"), where)
+    run_training(tiny_config(views="flip"), where)
     figures = pack_weights.pack(where, "mine", tmp_path)
-    loaded, record, row = shipped.load("mine", tmp_path)
-    assert row == checkpoint.load_best(where)[2]
+    found = shipped.read("mine", tmp_path)
+    row = found.row
+    assert row == load_best(where).row
     assert figures["parameters"] == 2304 * 8 + 8 * 7 + 7 + 16
-    faces = load_dataset(workdir.plain(tiny_config())).validation
+    faces = load_dataset(plain(tiny_config())).validation
     for views in VIEWS:
         result = figures["validation"][views]
         assert result["loss"] <= result["loss_before_temperature"]
-        chances = run_evaluate.probabilities(loaded, record.config, faces.images, views=views)
+        chances = found.predict(faces.images, views=views)
         loss = -np.log(chances[np.arange(len(faces)), faces.labels]).mean()
         assert loss == pytest.approx(result["loss"], rel=1e-3)
     assert figures["validation"]["one"]["accuracy"] == pytest.approx(row["val_accuracy"], abs=1 / 21)
-    chances = run_evaluate.probabilities(loaded, record.config, pack_weights.check_faces(), views="one")
+    chances = found.predict(pack_weights.check_faces())
     np.testing.assert_allclose(chances, figures["synthetic_probabilities"], atol=1e-5)
 
 
@@ -186,11 +189,11 @@ def test_packed_names_are_no_paths(tmp_path):
     data = tmp_path / "some, folder" / "faces, all.csv"
     data.parent.mkdir()
     write_homework_csv(data, draw_faces(70, seed=2))
-    run_train.train(tiny_config(epochs=1, dataset=str(data)), tmp_path / "a")
+    run_training(tiny_config(epochs=1, dataset=str(data)), tmp_path / "a")
     teachers = f"{tmp_path / 'a'}, cnn"
-    run_train.train(tiny_config(epochs=1, dataset=str(data), teacher=teachers), tmp_path / "b")
+    run_training(tiny_config(epochs=1, dataset=str(data), teacher=teachers), tmp_path / "b")
     pack_weights.pack(tmp_path / "b", "mine", tmp_path)
-    config = shipped.load("mine", tmp_path)[1].config
+    config = shipped.read("mine", tmp_path).record.config
     assert (config["dataset"], config["teacher"], config["initial_weights"]) == (
         "faces, all.csv",
         "a,cnn",
@@ -201,8 +204,7 @@ def test_packed_names_are_no_paths(tmp_path):
 @pytest.mark.parametrize("name", shipped.names())
 def test_ours_give_the_recorded_probabilities(name):
     """What was recorded when the file was made, to the differences between machines."""
-    loaded, record, _ = shipped.load(name)
-    chances = run_evaluate.probabilities(loaded, record.config, pack_weights.check_faces(), views="one")
+    chances = shipped.read(name).predict(pack_weights.check_faces())
     recorded = shipped.read_about(name)["figures"]["synthetic_probabilities"]
     np.testing.assert_allclose(chances, recorded, atol=1e-3)
     assert (shipped.FOLDER / f"{name}.npz").stat().st_size < 20e6

@@ -8,13 +8,13 @@ import signal
 import jax.numpy as jnp
 import pytest
 
-from fer_jax.checkpoints import save as checkpoint
+from fer_jax.checkpoints import restore
 from fer_jax.errors import UserError
 from fer_jax.runtime import signals
 from fer_jax.runtime.lock import locked
-from fer_jax.train import recipe as training_pieces
+from fer_jax.train import recipe
 from fer_jax.train import run as run_train
-from tiny_run import assert_same_run, read_rows, tiny_config
+from tiny_run import assert_same_run, read_rows, run_training, tiny_config
 
 pytestmark = pytest.mark.usefixtures("no_plots")
 
@@ -24,7 +24,7 @@ CONFIG = tiny_config(balance="sampling", epochs=3)  # of four steps each
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     where = tmp_path_factory.mktemp("whole")
-    run_train.train(CONFIG, where)
+    run_training(CONFIG, where)
     return where
 
 
@@ -39,7 +39,7 @@ def train_until(where, looks, number=signal.SIGINT, config=CONFIG):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(signals, "noted_signals", scripted)
         with pytest.raises(signals.Stopped) as caught:
-            run_train.train(config, where)
+            run_training(config, where)
     return caught.value
 
 
@@ -53,8 +53,8 @@ def test_stopped_in_an_epoch(whole, tmp_path, capsys):
     assert (stop.status, str(stop)) == (143, f"{tmp_path}: stopped in epoch 2, after 2 of its steps; saved")
     assert saved_steps(tmp_path) == [4, 6]
     assert [row["epoch"] for row in read_rows(tmp_path)] == [1]
-    _, record, row = checkpoint.load_best(tmp_path)
-    assert (row["epoch"], record.position) == (1, None)
+    found = restore.load_best(tmp_path)
+    assert (found.row["epoch"], found.record.position) == (1, None)
 
     assert str(train_until(tmp_path, 0)) == f"{tmp_path}: stopped in epoch 2, after 2 of its steps; saved"
     assert saved_steps(tmp_path) == [4, 6]
@@ -62,7 +62,7 @@ def test_stopped_in_an_epoch(whole, tmp_path, capsys):
     # The last two, and the best epoch.
     assert saved_steps(tmp_path) == [4, 6, 7]
     capsys.readouterr()
-    run_train.train(CONFIG, tmp_path)
+    run_training(CONFIG, tmp_path)
     printed = capsys.readouterr().out
     assert "going on in epoch 2, after 3 of its steps" in printed
     assert "not as before" not in printed
@@ -79,9 +79,9 @@ def test_what_is_kept_where_the_loss_is_not_finite(tmp_path, monkeypatch, last_g
         return lambda step: jnp.where(step < last_good_step, jnp.float32(1e-3), jnp.float32(1e38))
 
     train_until(tmp_path, 6)
-    monkeypatch.setattr(training_pieces, "learning_rate_schedule", explode)
+    monkeypatch.setattr(recipe, "learning_rate_schedule", explode)
     with pytest.raises(UserError, match="not finite") as caught:
-        run_train.train(CONFIG, tmp_path)
+        run_training(CONFIG, tmp_path)
     assert f"{where}; last good checkpoint: within epoch 2 (step 6); " in str(caught.value)
     assert saved_steps(tmp_path) == [4, 6]
 
@@ -94,15 +94,15 @@ def test_stopped_between_epochs(whole, tmp_path, monkeypatch, capsys):
     path, cores = tmp_path / "config.json", os.cpu_count()
     text = path.read_text().replace('"cpu_count": ', '"cpu_count": 9').replace('"jax": "', '"jax": "7.')
     path.write_text(text)
-    real = checkpoint.latest_record
+    real = restore.latest_record
 
     def older(where):
         record = real(where)
         return record._replace(config={k: v for k, v in record.config.items() if k != "nonfinite"})
 
-    monkeypatch.setattr(checkpoint, "latest_record", older)
+    monkeypatch.setattr(restore, "latest_record", older)
     capsys.readouterr()
-    run_train.train(CONFIG, tmp_path)
+    run_training(CONFIG, tmp_path)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "not as before" in line]
     assert line.startswith(f"{tmp_path}: not as before: jax 7.")
     assert f"cpu_count 9{cores} there, cpu_count {cores} here; results may differ" in line
@@ -111,13 +111,13 @@ def test_stopped_between_epochs(whole, tmp_path, monkeypatch, capsys):
 
 def test_stopped_in_the_first_epoch(whole, tmp_path):
     assert str(train_until(tmp_path, 0)) == f"{tmp_path}: stopped before the first step"
-    assert not checkpoint.has_checkpoint(tmp_path)
+    assert not restore.has_checkpoint(tmp_path)
     train_until(tmp_path, 3)
     assert saved_steps(tmp_path) == [3]
     assert not (tmp_path / "metrics.jsonl").exists()
     with pytest.raises(UserError, match=r"no epoch is complete yet"):
-        checkpoint.load_best(tmp_path)
-    run_train.train(CONFIG, tmp_path)
+        restore.load_best(tmp_path)
+    run_training(CONFIG, tmp_path)
     assert_same_run(tmp_path, whole, CONFIG)
 
 
@@ -130,7 +130,7 @@ def test_stopped_in_the_last_validation(whole, tmp_path, capsys):
     )
     assert_same_run(tmp_path, whole, CONFIG)
     assert not (tmp_path / "eval").exists()
-    run_train.train(CONFIG, tmp_path)
+    run_training(CONFIG, tmp_path)
     assert "this run is finished" in capsys.readouterr().out
     assert (tmp_path / "eval" / "metrics.json").exists()
 
@@ -173,7 +173,7 @@ def test_an_ignored_signal_stays_ignored():
 def test_one_process_a_workdir(whole, tmp_path):
     before = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}
     with locked(whole), pytest.raises(UserError, match=f"^{whole}: another process is training there; .*$"):
-        run_train.train(CONFIG, whole)
+        run_training(CONFIG, whole)
     assert {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()} == before
     with locked(whole):
         pass  # it was let go, though the file stays
@@ -191,5 +191,5 @@ def test_a_run_that_another_process_began_meanwhile(whole, tmp_path, monkeypatch
 
     monkeypatch.setattr(run_train, "load_dataset", slowly)
     with pytest.raises(UserError, match=r"run: another process began a run there just now; "):
-        run_train.train(CONFIG, where)
+        run_training(CONFIG, where)
     assert_same_run(where, whole, CONFIG)

@@ -7,8 +7,7 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from fer_jax.errors import UserError
-from fer_jax.train import run as run_train
-from tiny_run import read_rows, tiny_config
+from tiny_run import read_rows, run_training, tiny_config
 
 
 def scalars(folder):
@@ -25,8 +24,8 @@ def scalars(folder):
 
 
 def test_a_resumed_run_has_each_epoch_once(tmp_path):
-    run_train.train(tiny_config(tensorboard=True), tmp_path)
-    run_train.train(tiny_config(tensorboard=True, epochs=3), tmp_path)
+    run_training(tiny_config(tensorboard=True), tmp_path)
+    run_training(tiny_config(tensorboard=True, epochs=3), tmp_path)
     found = scalars(tmp_path / "tensorboard")
     for tag, field in (
         ("loss/train", "train_loss"),
@@ -40,11 +39,11 @@ def test_a_resumed_run_has_each_epoch_once(tmp_path):
 
 
 def test_off_by_default(tmp_path):
-    run_train.train(tiny_config(epochs=1), tmp_path)
+    run_training(tiny_config(epochs=1), tmp_path)
     assert not (tmp_path / "tensorboard").exists()
 
 
 def test_not_installed(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(UserError, match=r"pip install -r requirements-tensorboard\.txt"):
-        run_train.train(tiny_config(tensorboard=True), tmp_path)
+        run_training(tiny_config(tensorboard=True), tmp_path)

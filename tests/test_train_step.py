@@ -12,16 +12,14 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from fer_jax.train.loop import epochs_left, side_of_epoch
+from fer_jax.runtime.sharding import make_mesh, replicate
+from fer_jax.train.batches import Batch, class_weights, epoch_order
+from fer_jax.train.epochs import Epochs, EpochTotals, epochs_left, image_size_of
+from fer_jax.train.examples import make_prepare
+from fer_jax.train.recipe import make_program
 from fer_jax.train.state import TrainState, create_state
-from fer_jax.train.step import (
-    Batch,
-    empty_totals,
-    epoch_order,
-    make_loop_step,
-    make_train_step,
-)
-from fer_jax.transforms.normalize import class_weights, fit_normalization
+from fer_jax.train.step import make_train_step
+from fer_jax.transforms.normalize import fit_normalization
 
 KEY = jax.random.key(5)
 WEIGHTS = np.array([0.5, 1.0, 1.5, 2.0, 0.7, 0.0, 3.0], np.float32)
@@ -54,15 +52,39 @@ def fresh_state(*, optimizer=None, dropout=0.0, ema=False):
     return state.replace(params=bumped)
 
 
-def step_of(*, optimizer=None, dropout=0.0, **options):
-    """A train step of the small network, not compiled."""
+def step_of(*, model=None, optimizer=None, dropout=0.0, ema_decay=0.0, skip_nonfinite=False, **options):
+    """A train step, of the small network if no other is given, not compiled."""
     return make_train_step(
-        model=Small(dropout),
+        model=model or Small(dropout),
         optimizer=optimizer or optax.sgd(0.1),
         normalization=fit_normalization(np.asarray(data().images), kind="global"),
         normalize_kind="global",
-        **options,
+        prepare=make_prepare(**options),
+        ema_decay=ema_decay,
+        skip_nonfinite=skip_nonfinite,
     )
+
+
+def looped(train_step, batch_size):
+    """A round of the loop: (state, totals, data, order, row, key, *, image_size) -> (state, totals)."""
+    mesh = make_mesh(1)
+    program = make_program(train_step, validate=None, schedule=None, batch_size=batch_size, mesh=mesh)
+    compiled = {}
+
+    def loop_step(state, totals, data, order, row, key, **options):
+        state, totals, data, order, key = replicate(mesh, (state, totals, data, order, key))
+        step, batch = jnp.array(state.step), program.take(data, order, row)
+        size = options.get("image_size")
+        if size not in compiled:
+            compiled[size] = program.step.lower(state, batch, key, **options).compile()
+        state, metrics = compiled[size](state, batch, key)
+        return state, program.add(totals, metrics, step)
+
+    return loop_step
+
+
+def empty_totals():
+    return EpochTotals().on_device()
 
 
 def by_hand(params, *, smoothing, weights):
@@ -168,7 +190,7 @@ def test_loss_of_blended_faces_by_hand(monkeypatch, smoothing):
     def next_one(key, images, targets, *, alpha):
         return jnp.roll(images, 1, 0).astype(jnp.float32), 0.75 * targets + 0.25 * jnp.roll(targets, 1, 0)
 
-    monkeypatch.setattr("fer_jax.train.step.mixup", next_one)
+    monkeypatch.setattr("fer_jax.train.examples.mixup", next_one)
     before = fresh_state()
     step = jax.jit(step_of(label_smoothing=smoothing, class_weights=WEIGHTS, mixup_alpha=0.4))
     _, metrics = step(before, data(), KEY)
@@ -226,14 +248,8 @@ def test_teacher_sees_the_networks_faces_unscaled():
         model, optimizer = OfAnySize(inputs.append), optax.sgd(0.1)
         state = create_state(KEY, model=model, optimizer=optimizer, ema=False)
         inputs.clear()
-        make_train_step(
-            model=model,
-            optimizer=optimizer,
-            normalization=statistics,
-            normalize_kind="global",
-            teacher=teacher,
-            **options,
-        )(state, data(), KEY, side=side)
+        step = step_of(model=model, optimizer=optimizer, teacher=teacher, **options)
+        step(state, data(), KEY, image_size=side)
         return np.asarray(inputs[0]) * statistics.std + statistics.mean, seen[0]
 
     full, taught = step(48)
@@ -278,13 +294,13 @@ def test_loop_step_traces_once_and_adds_up():
     traces = 0
     train_step = step_of(dropout=0.5)
 
-    def counted(*args, side):
+    def counted(*args, **options):
         nonlocal traces
         traces += 1
-        return train_step(*args, side=side)
+        return train_step(*args, **options)
 
     order = jnp.asarray(np.random.default_rng(1).permutation(12).reshape(3, 4), jnp.int32)
-    loop_step, alone = make_loop_step(counted), jax.jit(train_step)
+    loop_step, alone = looped(counted, 4), jax.jit(train_step)
     state, totals, expected_state = fresh_state(), empty_totals(), fresh_state()
     loss = correct = 0
     for number in [0, 1, 2, 1]:
@@ -304,7 +320,7 @@ def test_loop_step_traces_once_and_adds_up():
 def test_old_totals_stay_readable():
     """The loop looks at them while later steps run."""
     order = jnp.arange(12, dtype=jnp.int32).reshape(3, 4)
-    loop_step, state, seen = make_loop_step(step_of()), fresh_state(), [empty_totals()]
+    loop_step, state, seen = looped(step_of(), 4), fresh_state(), [empty_totals()]
     for number in range(3):
         state, totals = loop_step(state, seen[-1], data(), order, row(number), KEY)
         seen.append(totals)
@@ -316,14 +332,14 @@ def test_old_totals_stay_readable():
 def test_first_bad_step_is_recorded(metric, bad):
     """A step that counts, whose metric is not finite at steps 12 and 14."""
 
-    def fake_step(state, batch, key, *, side):
+    def fake_step(state, batch, key, image_size=48):
         is_bad = (state.step == 12) | (state.step == 14)
         metrics = {"loss": jnp.float32(1), "grad_norm": jnp.float32(1), "correct": jnp.int32(0)}
         metrics[metric] = jnp.where(is_bad, jnp.float32(bad), metrics[metric])
         return state.replace(step=state.step + 1), metrics
 
     state, totals = TrainState(row(10), {}, {}, (), {}), empty_totals()
-    order, loop_step, recorded = jnp.zeros((1, 4), jnp.int32), make_loop_step(fake_step), []
+    order, loop_step, recorded = jnp.zeros((1, 4), jnp.int32), looped(fake_step, 4), []
     for _ in range(6):
         state, totals = loop_step(state, totals, data(), order, row(0), KEY)
         recorded.append(int(totals.bad_step))
@@ -332,7 +348,7 @@ def test_first_bad_step_is_recorded(metric, bad):
 
 def test_overflow_in_training_is_a_bad_step():
     optimizer = optax.sgd(1e38)
-    loop_step, state = make_loop_step(step_of(optimizer=optimizer)), fresh_state(optimizer=optimizer)
+    loop_step, state = looped(step_of(optimizer=optimizer), 12), fresh_state(optimizer=optimizer)
     totals, order = empty_totals(), jnp.arange(12, dtype=jnp.int32).reshape(1, 12)
     recorded = []
     for _ in range(3):
@@ -342,7 +358,7 @@ def test_overflow_in_training_is_a_bad_step():
 
 
 def test_epoch_takes_each_example_at_most_once():
-    order = epoch_order(KEY, jnp.zeros(50, jnp.int32), epoch=1, batch_size=8)
+    order = epoch_order(KEY, jnp.zeros(50, jnp.int32), 1, batch_size=8)
     assert order.shape == (6, 8)
     assert order.dtype == jnp.int32
     assert len(set(np.asarray(order).ravel())) == 48
@@ -350,7 +366,7 @@ def test_epoch_takes_each_example_at_most_once():
 
 
 def test_epoch_of_one_batch_takes_all():
-    order = epoch_order(KEY, jnp.zeros(9, jnp.int32), epoch=1, batch_size=9)
+    order = epoch_order(KEY, jnp.zeros(9, jnp.int32), 1, batch_size=9)
     assert sorted(np.asarray(order)[0]) == list(range(9))
 
 
@@ -359,7 +375,7 @@ def test_epoch_order_depends_on_key_and_epoch(weights):
     def order(seed, epoch):
         labels = jnp.arange(50, dtype=jnp.int32) % 7
         key = jax.random.key(seed)
-        return np.asarray(epoch_order(key, labels, epoch=epoch, batch_size=10, sampling_weights=weights))
+        return np.asarray(epoch_order(key, labels, epoch, batch_size=10, sampling_weights=weights))
 
     assert np.array_equal(order(0, 1), order(0, 1))
     assert not np.array_equal(order(0, 1), order(0, 2))
@@ -368,16 +384,14 @@ def test_epoch_order_depends_on_key_and_epoch(weights):
 
 def test_remainder_of_an_epoch_varies():
     """Every example is reached, though ten batches of four leave three out each time."""
-    orders = [epoch_order(KEY, jnp.zeros(43, jnp.int32), epoch=e, batch_size=4) for e in range(1, 9)]
+    orders = [epoch_order(KEY, jnp.zeros(43, jnp.int32), e, batch_size=4) for e in range(1, 9)]
     assert set(np.concatenate(orders).ravel()) == set(range(43))
 
 
 def test_sampling_balances_the_classes():
     rng = np.random.default_rng(0)
     labels = rng.choice(7, 7000, p=[0.3, 0.02, 0.1, 0.28, 0.1, 0.1, 0.1]).astype(np.int32)
-    order = epoch_order(
-        KEY, jnp.asarray(labels), epoch=1, batch_size=100, sampling_weights=class_weights(labels)
-    )
+    order = epoch_order(KEY, jnp.asarray(labels), 1, batch_size=100, sampling_weights=class_weights(labels))
     drawn = np.asarray(order).ravel()
     assert scipy.stats.chisquare(np.bincount(labels[drawn], minlength=7)).pvalue > 1e-3
     of_class = np.bincount(drawn, minlength=7000)[labels == 1]  # evenly within a class too
@@ -386,7 +400,7 @@ def test_sampling_balances_the_classes():
 
 def test_sampling_never_draws_weight_zero():
     labels = np.arange(700, dtype=np.int32) % 7
-    order = epoch_order(KEY, jnp.asarray(labels), epoch=1, batch_size=100, sampling_weights=WEIGHTS)
+    order = epoch_order(KEY, jnp.asarray(labels), 1, batch_size=100, sampling_weights=WEIGHTS)
     share = np.bincount(labels[np.asarray(order).ravel()], minlength=7) / 700
     assert share[5] == 0
     np.testing.assert_allclose(share, WEIGHTS / WEIGHTS.sum(), atol=0.06)
@@ -402,20 +416,20 @@ def test_sampling_never_draws_weight_zero():
     ],
 )
 def test_sides_have_equal_shares_of_the_run(epochs, sides, expected):
-    found = [side_of_epoch(epoch, epochs=epochs, sides=sides) for epoch in range(1, epochs + 1)]
+    found = [image_size_of(e, Epochs(epochs, image_sizes=sides)) for e in range(1, epochs + 1)]
     assert found == expected
 
 
 def test_time_left_counts_pixels():
     """Twice the side is four times the work: after the first of 2, 2, 4 and 4 pixels, 1 + 4 + 4 like it."""
-    left = [epochs_left(epoch, epochs=4, sides=(2, 4)) for epoch in (1, 2, 3, 4)]
+    left = [epochs_left(epoch, Epochs(4, image_sizes=(2, 4))) for epoch in (1, 2, 3, 4)]
     assert left == [9, 8, 1, 0]
-    assert epochs_left(3, epochs=20, sides=(48,)) == 17
+    assert epochs_left(3, Epochs(20)) == 17
 
 
 def test_time_left_counts_the_teacher_at_full_size():
     """It costs a third of a step of 48 pixels: epochs of 32 pixels are 4 / 9 + 1 / 3 as long, not 4 / 9."""
-    left = epochs_left(1, epochs=4, sides=(32, 48), teaching=1 / 3)
+    left = epochs_left(1, Epochs(4, image_sizes=(32, 48)), teaching=1 / 3)
     assert left == pytest.approx(1 + 2 * (1 + 1 / 3) / (4 / 9 + 1 / 3))
 
 
@@ -433,18 +447,22 @@ def test_faces_are_scaled_to_the_side():
     model, optimizer = Mean(), optax.sgd(0.1)
     normalization = fit_normalization(np.asarray(data().images), kind="none")
     step = make_train_step(
-        model=model, optimizer=optimizer, normalization=normalization, normalize_kind="none"
+        model=model,
+        optimizer=optimizer,
+        normalization=normalization,
+        normalize_kind="none",
+        prepare=make_prepare(),
     )
     state, traced = create_state(KEY, model=model, optimizer=optimizer, ema=False), []
 
-    def counted(*args, side):
-        traced.append(side)
-        return step(*args, side=side)
+    def counted(*args, image_size):
+        traced.append(image_size)
+        return step(*args, image_size=image_size)
 
-    loop_step, order = make_loop_step(counted), jnp.arange(12, dtype=jnp.int32)[None]
+    loop_step, order = looped(counted, 12), jnp.arange(12, dtype=jnp.int32)[None]
     for side in (24, 48, 24):
         before = jax.tree.map(np.array, state.params)["Dense_0"]
-        state, totals = loop_step(state, empty_totals(), data(), order, jnp.int32(0), KEY, side=side)
+        state, totals = loop_step(state, empty_totals(), data(), order, jnp.int32(0), KEY, image_size=side)
         small = jax.image.resize(
             data().images.astype(jnp.float32), (12, side, side, 1), "linear", antialias=False
         )
@@ -487,7 +505,7 @@ def test_skipped_steps_are_counted_and_left_out_of_the_sums():
     rows = [np.flatnonzero(labels != 3)[:2], np.flatnonzero(labels == 3)[:1].repeat(2)]
     order = jnp.asarray(np.stack([rows[i] for i in (0, 1, 0, 1, 1)]), jnp.int32)
     step = step_of(class_weights=HUGE_FOR_ONE_CLASS, skip_nonfinite=True)
-    loop_step, state, totals = make_loop_step(step), fresh_state(), empty_totals()
+    loop_step, state, totals = looped(step, 2), fresh_state(), empty_totals()
     before, losses = fresh_state(), []
     for number in range(5):
         if number in (0, 2):

@@ -1,13 +1,17 @@
 """A network and a data set so small that a whole run takes seconds."""
 
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from configs import mlp
-from fer_jax.checkpoints import save as checkpoint
+from fer_jax import modes
+from fer_jax.checkpoints import restore
 from fer_jax.models import create_model
+from fer_jax.runtime.command import Command, plain
 from fer_jax.train.optimizer import create_optimizer
 from fer_jax.train.recipe import make_schedule
 from fer_jax.train.state import create_state
@@ -28,6 +32,21 @@ def tiny_config(**changes):
     return config
 
 
+def command(mode, config, where, *, overrides=(), shipped_name=None, **options):
+    """A command for one workdir; ``config`` is a ConfigDict or plain."""
+    config = plain(config) if isinstance(config, ConfigDict) else config
+    return Command(mode, config, tuple(overrides), (Path(where),), shipped_name, **options)
+
+
+def run(mode, config, where, **options):
+    """Does what the command line would do in the workdir ``where``."""
+    modes.run(command(mode, config, where, **options))
+
+
+def run_training(config, where):
+    run("train", config, where)
+
+
 def read_rows(where):
     return [json.loads(line) for line in (where / "metrics.jsonl").read_text().splitlines()]
 
@@ -40,11 +59,13 @@ def rows_without_clock(where):
 
 def latest_state(where, config):
     """The state in the latest checkpoint of a run of the config's MLP."""
-    num_train = config.synthetic.num_train
-    optimizer = create_optimizer(make_schedule(config, num_train), weight_decay=config.weight_decay)
-    model = create_model(config.model, config.mlp.to_dict())
+    config = plain(config)
+    optimizer = create_optimizer(
+        make_schedule(config, config["synthetic"]["num_train"]), weight_decay=config["weight_decay"]
+    )
+    model = create_model(config["model"], config["mlp"])
     fresh = create_state(jax.random.key(1), model=model, optimizer=optimizer, ema=True)
-    return checkpoint.restore_latest(where, fresh)[0]
+    return restore.restore_latest(where, fresh)[0]
 
 
 def assert_trees_equal(actual, expected):

@@ -4,18 +4,28 @@ from fer_jax.runtime.startup import configure_process
 
 configure_process()
 
+import functools  # noqa: E402
+from typing import NamedTuple  # noqa: E402
+
 import flax.linen as nn  # noqa: E402
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
 
 from configs import cnn  # noqa: E402
-from fer_jax.evaluate import step as evaluate  # noqa: E402
+from fer_jax.evaluate.step import evaluate, make_eval_step  # noqa: E402
+from fer_jax.labels import SIDE  # noqa: E402
 from fer_jax.models import create_model, layers  # noqa: E402
-from fer_jax.runtime.progress import EpochProgress  # noqa: E402
-from fer_jax.train.loop import run_epoch  # noqa: E402
+from fer_jax.models.forward import make_forward  # noqa: E402
+from fer_jax.runtime.sharding import make_mesh, replicate  # noqa: E402
+from fer_jax.train.batches import Batch, epoch_order  # noqa: E402
+from fer_jax.train.epochs import Epochs, EpochTotals, Position  # noqa: E402
+from fer_jax.train.examples import make_prepare  # noqa: E402
+from fer_jax.train.loop import Hooks, Plan, Program, fit  # noqa: E402
 from fer_jax.train.optimizer import create_optimizer  # noqa: E402
-from fer_jax.train.state import create_state  # noqa: E402
-from fer_jax.train.step import Batch, empty_totals, epoch_order, make_loop_step, make_train_step  # noqa: E402
+from fer_jax.train.recipe import make_program  # noqa: E402
+from fer_jax.train.state import TrainState, create_state  # noqa: E402
+from fer_jax.train.step import make_train_step  # noqa: E402
 from fer_jax.transforms.augment import augment  # noqa: E402
 from fer_jax.transforms.normalize import fit_normalization  # noqa: E402
 from stacks import (  # noqa: E402
@@ -28,6 +38,15 @@ from stacks import (  # noqa: E402
 )
 
 _EPOCH_STEPS = 24
+
+
+class Setup(NamedTuple):
+    """What trains, on the device. ``key`` draws the order of the faces and all that is random in a step."""
+
+    program: Program
+    state: TrainState
+    data: Batch
+    key: jax.Array
 
 
 class Reference(nn.Module):
@@ -61,61 +80,72 @@ def prepare(benchmark: str, network: str, stack: str) -> Work:
     if benchmark == "loop_share":
         images, labels = random_faces(_EPOCH_STEPS * BATCH_SIZE)
     setup = _setup(model, config, images, labels, augmented=stack == "fer_jax-augmented")
-    if benchmark == "loop_share":
-        return _epochs(*setup, by_loop=stack == "fer_jax-loop")
-    return Work(_steps(*setup), BATCH_SIZE)
+    if stack == "fer_jax-loop":
+        return _loop(setup)
+    steps = len(labels) // BATCH_SIZE if benchmark == "loop_share" else 1
+    return _steps(setup, steps)
 
 
-def _setup(model, config, images, labels, *, augmented: bool):
-    """Compiled step, state, data and the order of their batches."""
+def _setup(model, config, images, labels, *, augmented: bool) -> Setup:
     optimizer = create_optimizer(lambda _: config.learning_rate, weight_decay=config.weight_decay)
+    prepare = make_prepare(
+        augmentation=config.augmentation.to_dict() if augmented else None,
+        label_smoothing=config.label_smoothing,
+    )
     step = make_train_step(
         model=model,
         optimizer=optimizer,
         normalization=fit_normalization(images, kind=config.normalize),
         normalize_kind=config.normalize,
-        augmentation=config.augmentation.to_dict() if augmented else None,
-        label_smoothing=config.label_smoothing,
+        prepare=prepare,
         ema_decay=config.ema_decay,
     )
+    program = make_program(
+        step,
+        validate=lambda state: (0.0, 0.0),
+        schedule=lambda step: config.learning_rate,
+        batch_size=BATCH_SIZE,
+        # One device, as the other stacks use.
+        mesh=make_mesh(1),
+    )
     state = create_state(jax.random.key(0), model=model, optimizer=optimizer, ema=True)
-    data = Batch(jnp.asarray(images), jnp.asarray(labels))
-    order = epoch_order(jax.random.key(1), data.labels, epoch=1, batch_size=BATCH_SIZE)
-    return make_loop_step(step), state, data, order
+    parts = state, Batch(images, labels), jax.random.key(1)
+    return Setup(program, *(replicate(program.mesh, part) for part in parts))
 
 
-def _steps(loop_step, state, data, order):
-    """Steps one after the other, waiting for the last alone."""
-    key = jax.random.key(1)
+def _steps(setup: Setup, steps: int) -> Work:
+    """A call is so many steps one after the other; only the last of all calls is waited for."""
+    program, state, data, key = setup
+    order = epoch_order(key, data.labels, epoch=1, batch_size=BATCH_SIZE)
+    order = replicate(program.mesh, order)
+    batch = program.take(data, order, np.int32(0))
+    compiled = program.step.lower(state, batch, key, image_size=SIDE).compile()
 
     def run(calls):
         nonlocal state
-        totals = empty_totals()
-        for call in range(calls):
-            row = jnp.asarray(call % len(order), jnp.int32)
-            state, totals = loop_step(state, totals, data, order, row, key)
+        totals = replicate(program.mesh, EpochTotals().on_device())
+        for number in range(calls * steps):
+            batch = program.take(data, order, np.int32(number % len(order)))
+            state, metrics = compiled(state, batch, key)
+            totals = program.add(totals, metrics, np.int32(number))
         jax.block_until_ready(totals)
 
-    return run
+    return Work(run, steps * BATCH_SIZE)
 
 
-def _epochs(loop_step, state, data, order, *, by_loop: bool) -> Work:
-    """A call is an epoch: by the loop of main.py with its progress and its watch on the loss, or bare."""
-    steps = len(order)
-    bare, key = _steps(loop_step, state, data, order), jax.random.key(1)
+def _loop(setup: Setup) -> Work:
+    """A call is an epoch by the loop of main.py, with its progress and its watch on the loss."""
+    program, state, data, key = setup
+    order = functools.partial(epoch_order, key, batch_size=BATCH_SIZE)
+    hooks = Hooks(on_epoch=lambda state, rows: None)
 
     def run(calls):
         nonlocal state
-        for epoch in range(1, calls + 1):
-            if not by_loop:
-                bare(steps)
-                continue
-            progress = EpochProgress(
-                epoch=epoch, epochs=calls, steps=steps, batch_size=BATCH_SIZE, epochs_left=calls - epoch
-            )
-            state, *_ = run_epoch(state, loop_step, data, order, key, progress)
+        plan = Plan(Epochs(calls), BATCH_SIZE, order=order, step_key=key)
+        position = Position([])
+        state, _ = fit(state, data, program=program, plan=plan, hooks=hooks, position=position)
 
-    return Work(run, steps * BATCH_SIZE)
+    return Work(run, len(data.labels) // BATCH_SIZE * BATCH_SIZE)
 
 
 def _augment(ranges, images) -> Work:
@@ -131,12 +161,10 @@ def _augment(ranges, images) -> Work:
 def _evaluate(model, images, labels) -> Work:
     state = create_state(jax.random.key(0), model=model, optimizer=create_optimizer(lambda _: 0.0), ema=False)
     normalization = fit_normalization(images, kind="global")
-    eval_step = evaluate.make_eval_step(evaluate.make_forward(model=model, normalize_kind="global"))
+    eval_step = make_eval_step(make_forward(model=model, normalize_kind="global"))
 
     def run(calls):
         for _ in range(calls):
-            evaluate.evaluate(
-                eval_step, state.variables(), normalization, images, labels, batch_size=BATCH_SIZE
-            )
+            evaluate(eval_step, state.variables(), normalization, images, labels, batch_size=BATCH_SIZE)
 
     return Work(run, len(images))

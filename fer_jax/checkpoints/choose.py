@@ -1,103 +1,74 @@
-"""Which weights a command uses: those of a run, else those that come with the package."""
+"""Choose the trained network of a command: that of a run, otherwise one that comes with the package."""
 
-from collections.abc import Mapping
+import dataclasses
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import jax
-import numpy as np
-
-from fer_jax.check_config import differing_network
-from fer_jax.checkpoints import digests as integrity
-from fer_jax.checkpoints import save as checkpoint
 from fer_jax.checkpoints import shipped
-from fer_jax.checkpoints.save import Record, Weights
+from fer_jax.checkpoints.restore import has_checkpoint, load_best
+from fer_jax.checkpoints.same_run import config_for_evaluation
+from fer_jax.classifier import Classifier
 from fer_jax.errors import UserError
+from fer_jax.runtime.command import Command, Config
 
 
-def choose_weights(where: Path, shipped_name: str | None) -> tuple[Weights, Record, dict[str, Any], str]:
-    """The best checkpoint in the workdir ``where``; without a run there, the shipped ``shipped_name``.
+def load(workdir_or_name: str | Path) -> Classifier:
+    """Load the best network of the run in a workdir, or a shipped one by its name.
 
-    Args:
-      where: a workdir, that need not exist.
-      shipped_name: None to take no other weights than the workdir's.
-
-    Returns:
-      Weights, record, row of metrics.jsonl, and a line for people that says which weights these are.
-
-    Raises:
-      UserError: neither is there.
+    Raises UserError, with the names, if neither exists.
     """
-    if uses_shipped(where, shipped_name):
-        weights, record, row = shipped.load(shipped_name)
-        source = f"fer_jax/weights/{shipped_name}.npz, which comes with fer_jax"
-    else:
-        weights, record, row = checkpoint.load_best(where)
-        source = str(where)
-    return weights, record, row, f"{source}, epoch {row['epoch']}, trained on {record.config['dataset']}"
+    workdir = Path(workdir_or_name).expanduser()
+    return load_best(workdir) if workdir.exists() else shipped.read(str(workdir_or_name))
 
 
-def uses_shipped(where: Path, shipped_name: str | None) -> bool:
-    """Whether ``choose_weights`` takes the shipped weights: never in place of a run, however it stands."""
-    has_run = checkpoint.has_checkpoint(where) or (where / "config.json").exists()
-    return shipped_name in shipped.names() and not has_run
+def choose(command: Command) -> Classifier:
+    """Load the best network of the command's workdir, otherwise its shipped one, and print which.
 
-
-def by_path_or_name(workdir_or_name: str | Path) -> tuple[Weights, Record]:
-    """The best checkpoint of a workdir, or shipped weights by their name.
-
-    Raises:
-      UserError: neither is there; lists the names.
+    Its ``config`` has the values that the command changes for evaluation. Raises UserError if neither
+    exists, or the command sets a field that belongs to the checkpoint.
     """
-    where = Path(workdir_or_name).expanduser()
-    if str(workdir_or_name) in shipped.names() and not where.exists():
-        return shipped.load(str(workdir_or_name))[:2]
-    if not where.exists():
-        known = ", ".join(shipped.names()) or "none"
-        raise UserError(f"{where}: no such run, and no weights of this name come with fer_jax ({known})")
-    return checkpoint.load_best(where)[:2]
+    found = shipped.read(command.shipped_name) if uses_shipped(command) else load_best(command.workdir)
+    config = config_for_evaluation(found.record, command)
+    print(f"weights: {found.title}")
+    return dataclasses.replace(found, config=config)
 
 
-class NamedNetworks(NamedTuple):
-    """The trained networks of a config: ``teachers`` by their names, and what training starts from."""
-
-    teachers: dict[str, tuple[Weights, Record]]
-    initial: tuple[Weights, Record] | None
-
-    def digests(self) -> dict[str, str]:
-        """Of each one's weights, by ``teacher NAME`` and ``initial_weights``."""
-        found = {f"teacher {name}": network for name, network in self.teachers.items()}
-        if self.initial:
-            found["initial_weights"] = self.initial
-        arrays = {part: jax.tree.map(np.asarray, weights) for part, (weights, _) in found.items()}
-        return {part: integrity.content(tree) for part, tree in arrays.items()}
+def uses_shipped(command: Command) -> bool:
+    """Whether ``choose`` takes the shipped weights: never where a run has begun, even without checkpoint."""
+    has_run = has_checkpoint(command.workdir) or (command.workdir / "config.json").exists()
+    return command.shipped_name in shipped.names() and not has_run
 
 
-def named_networks(config: Mapping[str, Any]) -> NamedNetworks:
-    """Those of ``config["teacher"]``, with commas between, and of ``config["initial_weights"]``.
+def choose_all(command: Command) -> list[Classifier]:
+    """Load, as ``choose``, the network of each seed in the workdir, or of the one run there.
 
-    Raises:
-      UserError: one is not there, or the one to start from is not of the config's sizes and normalization.
+    Raises UserError if a seed has no checkpoint yet; shipped weights never replace it.
     """
-    names = (name.strip() for name in config["teacher"].split(","))
-    teachers = {name: by_path_or_name(name) for name in names if name}
-    return NamedNetworks(teachers, _initial(config["initial_weights"], config))
+    members = seed_folders(command.workdir)
+    return [choose(command_of_seed(command, member)) for member in members] or [choose(command)]
 
 
-def _initial(name: str, config: Mapping[str, Any]) -> tuple[Weights, Record] | None:
-    if not name:
-        return None
-    weights, record = by_path_or_name(name)
-    if differing := differing_network(record.config, config):
-        changes = " ".join(_flag(field, value) for field, value in differing.items())
-        raise UserError(
-            f"config.initial_weights: {name} is a network of other sizes or normalization; add {changes}"
-        )
-    return weights, record
+def seed_folders(workdir: Path) -> list[Path]:
+    """The runs of the seeds in a workdir, in the order of the seeds; empty if it holds none."""
+    found = [path for path in workdir.glob("seed-*") if path.name.removeprefix("seed-").isdigit()]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("seed-")))
 
 
-def _flag(field: str, value: str | int | list[int]) -> str:
-    """As a shell takes it."""
-    if isinstance(value, list):
-        return f'"--config.{field}={tuple(value)}"'.replace(", ", ",")
-    return f"--config.{field}={value}"
+def command_of_seed(command: Command, folder: Path) -> Command:
+    """The command for the run in a seed's folder; the seed is that of the run, not of the command."""
+    overrides = tuple(name for name in command.overrides if name != "seed")
+    return dataclasses.replace(command, workdirs=(folder,), overrides=overrides, shipped_name=None)
+
+
+def require_one_run(workdir: Path) -> None:
+    """Raise UserError if the workdir holds runs of several seeds, and name one of them."""
+    if members := seed_folders(workdir):
+        raise UserError(f"{workdir}: holds runs of several seeds; name one of them: --workdir={members[0]}")
+
+
+def views_in_pictures(config: Config, overrides: tuple[str, ...] = ()) -> str:
+    """The test-time views of faces in pictures: ``flip`` instead of ``zoom``, unless the command sets it.
+
+    A detector crops some faces more tightly than FER2013, some less. On such faces ``zoom`` is less accurate
+    than ``flip`` (docs/photos.md). ``overrides`` are dotted names of the fields that the command line set.
+    """
+    return "flip" if config["views"] == "zoom" and "views" not in overrides else config["views"]

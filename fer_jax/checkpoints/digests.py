@@ -1,4 +1,4 @@
-"""Digests by which a checkpoint that came back is known to be what was saved."""
+"""Digests that show whether a checkpoint that is read back is what was saved."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def content(tree: Any) -> str:
-    """Of the values, dtypes and shapes of all arrays in ``tree``, in its order; 32 hexadecimal digits."""
+    """Digest of the values, dtypes and shapes of all arrays in ``tree``, in order; 32 hexadecimal digits."""
     digest = hashlib.blake2b(digest_size=16)
     for leaf in jax.tree.leaves(tree):
         array = np.ascontiguousarray(leaf)
@@ -19,12 +19,10 @@ def content(tree: Any) -> str:
 
 
 def layout(tree: Any) -> str:
-    """Of dtypes and shapes alone, which ``jax.ShapeDtypeStruct`` has too."""
-    leaves = [[np.dtype(leaf.dtype).str, list(leaf.shape)] for leaf in jax.tree.leaves(tree)]
-    return text(leaves)
+    """Digest of dtypes and shapes alone, which ``jax.ShapeDtypeStruct`` has too."""
+    return text([[np.dtype(leaf.dtype).str, list(leaf.shape)] for leaf in jax.tree.leaves(tree)])
 
 
 def text(value: Any) -> str:
-    """Of what JSON makes of ``value``."""
-    encoded = json.dumps(value, sort_keys=True).encode()
-    return hashlib.blake2b(encoded, digest_size=16).hexdigest()
+    """Digest of the JSON of ``value``."""
+    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=16).hexdigest()

@@ -1,167 +1,153 @@
-"""The checkpoints in a workdir as files: which are there, whether they are sound, what they hold."""
+"""Find the intact checkpoints of a run, and read them."""
 
 import contextlib
-import functools
-import importlib
-import logging
 import sys
-import warnings
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import absl.logging
-import jax
-from orbax.checkpoint import v1 as ocp
-
-from fer_jax.checkpoints import digests as integrity
-from fer_jax.data.compressed import one_line
+from fer_jax.checkpoints import digests, orbax
+from fer_jax.checkpoints.orbax import Damaged
+from fer_jax.checkpoints.weights import Record, as_tree, from_tree, weight_shapes
+from fer_jax.classifier import Classifier
 from fer_jax.errors import UserError
+from fer_jax.labels import LABELS
 from fer_jax.runtime.lock import try_lock
 
 
-class Record(NamedTuple):
-    """The part of a checkpoint that is no array.
-
-    ``config``: the run's fields; ``rows``: of metrics.jsonl so far; ``labels``: names in order;
-    ``data``: the data set's digest, and a line about it for people; ``position``: within the epoch after
-    the last of ``rows``, the fields of a ``train.Position``, None where an epoch is complete.
-    """
-
-    config: dict[str, Any]
-    rows: list[dict[str, Any]]
-    labels: list[str]
-    data: dict[str, Any]
-    position: dict[str, Any] | None = None
-
-
 class Saved(NamedTuple):
-    """A checkpoint whose record is sound; ``digests`` is empty if it is older than these are."""
+    """A checkpoint with an intact record; ``digests`` is empty if a version without digests saved it."""
 
     path: Path
     record: Record
     digests: dict[str, Any]
 
 
-class Damaged(Exception):
-    """A checkpoint is not what was saved."""
-
-
 def folders(workdir: Path) -> list[Path]:
-    """Of the checkpoints that Orbax holds for complete, in the order of their steps."""
+    """The checkpoints that Orbax considers complete, in the order of their steps."""
     found = [path for path in (workdir / "checkpoints").glob("*") if path.name.isdigit() and path.is_dir()]
     return sorted((path.absolute() for path in found), key=lambda path: int(path.name))
 
 
-def sound(workdir: Path, *, mine: bool) -> list[Saved]:
-    """The checkpoints whose records are as they were saved, in the order of their steps."""
-    silence()
+def has_checkpoint(workdir: Path) -> bool:
+    """Whether a workdir holds a completely written checkpoint; creates nothing."""
+    return bool(folders(workdir))
+
+
+def latest_record(workdir: Path) -> Record | None:
+    """Read the record of the latest intact checkpoint; None if there is no checkpoint.
+
+    Only for the process that trains in ``workdir``: damaged checkpoints are set aside.
+    """
+    found = _intact(workdir, mine=True)
+    return found[-1].record if found else None
+
+
+def restore_latest(workdir: Path, fresh: Any) -> tuple[Any, Record] | None:
+    """Read state and record of the latest intact checkpoint; None if there is no checkpoint.
+
+    Only for the process that trains in ``workdir``. ``fresh`` gives structure, shapes and dtypes. Raises
+    UserError if the checkpoint has another structure.
+    """
+    for saved in reversed(_intact(workdir, mine=True)):
+        try:
+            return _read_arrays(saved, "state", fresh), saved.record
+        except Damaged as damage:
+            _set_aside(saved.path, damage, mine=True)
+    return None
+
+
+def load_best(workdir: Path, *, mine: bool = False) -> Classifier:
+    """Load the network of the best intact checkpoint of a complete epoch.
+
+    Damaged ones are set aside only if this process trains in ``workdir`` (``mine``), or none does.
+
+    Raises:
+      UserError: there is no complete checkpoint, or its labels are not ``LABELS``.
+    """
+    if not has_checkpoint(workdir):
+        raise UserError(f"{workdir}: no checkpoint there; {_advice(workdir)}")
+    found = _intact(workdir, mine=mine)
+    complete = [saved for saved in found if saved.record.position is None]
+    for saved in sorted(complete, key=lambda saved: rank(saved.record.rows[-1]), reverse=True):
+        record = saved.record
+        if tuple(record.labels) != LABELS:
+            raise UserError(f"{workdir}: trained for the labels {record.labels}, expected {list(LABELS)}")
+        try:
+            tree = _read_arrays(saved, "weights", as_tree(weight_shapes(record.config)))
+        except Damaged as damage:
+            _set_aside(saved.path, damage, mine=mine)
+            continue
+        return Classifier(from_tree(tree), record, str(workdir))
+    why = "no epoch is complete yet" if found else "all checkpoints there are damaged"
+    raise UserError(f"{workdir}: {why}; to go on with the run, repeat the command that began it")
+
+
+def rank(row: Mapping[str, Any]) -> tuple[float, int]:
+    """A key that is larger for the better epoch: by validation accuracy, the earlier of equals."""
+    return row["val_accuracy"], -row["epoch"]
+
+
+def _intact(workdir: Path, *, mine: bool) -> list[Saved]:
+    """The checkpoints with intact records, in the order of their steps; the others are set aside."""
     found = []
     for path in folders(workdir):
         try:
             found.append(_read(path))
         except Damaged as damage:
-            set_aside(path, damage, mine=mine)
+            _set_aside(path, damage, mine=mine)
     return found
 
 
 def _read(path: Path) -> Saved:
-    def read() -> tuple[dict[str, Any], str | None, Record]:
-        found = dict(ocp.checkpointables_metadata(path).custom_metadata)
-        digest = found.pop("record_digest", None)
-        return found, digest, Record(**{name: found[name] for name in Record._fields if name in found})
-
-    found, digest, record = _attempt(read)
-    if digest and digest != integrity.text(found):
+    """Read the record of a checkpoint, and compare it with its digest."""
+    found = orbax.read_record(path)
+    digest = found.pop("record_digest", None)
+    if digest and digest != digests.text(found):
         raise Damaged("its record is not what was saved")
+    try:
+        record = Record(**{name: found[name] for name in Record._fields if name in found})
+    except TypeError as error:
+        raise Damaged(f"its record is not complete ({error})") from error
     return Saved(path, record, found.get("digests", {}))
 
 
-def load(saved: Saved, name: str, like: Any) -> Any:
-    """The arrays ``name`` of a checkpoint, compared with the digest taken when they were saved."""
+def _read_arrays(saved: Saved, name: str, like: Any) -> Any:
+    """Read the arrays ``name`` of a checkpoint, and compare them with their digest."""
     layout, content = saved.digests.get(name, (None, None))
-    if layout and layout != integrity.layout(like):
+    if layout and layout != digests.layout(like):
         raise UserError(
             f"{saved.path}: holds a network or optimizer of another structure than this version of fer_jax "
             "makes of its config; use the version that began the run, or add --workdir=DIR for a new one"
         )
-    tree = _attempt(lambda: ocp.load_checkpointables(saved.path, {name: _abstract(like)})[name])
-    if content and content != integrity.content(tree):
+    tree = orbax.read_arrays(saved.path, name, like)
+    if content and content != digests.content(tree):
         raise Damaged("its arrays are not what was saved")
     return tree
 
 
-def alone() -> ocp.Context:
-    """Orbax at work in this process, which others may train with, without meeting them."""
-    if jax.process_count() == 1:
-        return ocp.Context()
-    _compare_no_paths()
-    me = jax.process_index()
-    options = ocp.options.MultiprocessingOptions(
-        primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process_{me}"
-    )
-    return ocp.Context(multiprocessing_options=options)
-
-
-@functools.cache
-def _compare_no_paths() -> None:
-    """Orbax (0.12.8) asks all processes whether they save to the same path, also those that do not save."""
-    with contextlib.suppress(ImportError):
-        execution = importlib.import_module("orbax.checkpoint.experimental.v1._src.saving.execution")
-        execution._check_directory_consistency = lambda directory: None
-
-
-def _attempt(read: Callable[[], Any]) -> Any:
-    """What ``read`` gives; Damaged for whatever a missing, cut off or garbled file makes Orbax raise."""
-    try:
-        with alone():
-            return read()
-    except Exception as error:
-        # Reads that were not begun when another failed, let go of at any time from now on.
-        warnings.filterwarnings("ignore", "coroutine '_read_array_\\w+' was never awaited", RuntimeWarning)
-        raise Damaged(one_line(error)) from error
-
-
-def set_aside(path: Path, damage: Damaged, *, mine: bool) -> None:
-    """Names a damaged checkpoint, and renames it unless another process may be at work on it."""
-    with contextlib.ExitStack() as stack:
-        try:
-            mine = mine or stack.enter_context(try_lock(path.parent.parent))
+def _set_aside(path: Path, damage: Damaged, *, mine: bool) -> None:
+    """Report a damaged checkpoint, and rename it unless another process may be using it."""
+    done = "left out"
+    with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+        if mine or stack.enter_context(try_lock(path.parent.parent)):
             number, target = 1, path.with_name(f"damaged-{path.name}")
             while target.exists():
                 number, target = number + 1, path.with_name(f"damaged-{path.name}-{number + 1}")
-            if mine:
-                path.rename(target)
-            done = f"set aside as {target.name}" if mine else "left out"
-        except OSError:
-            done = "left out"
-    tell(f"{path}: damaged ({damage}); {done}, and another is used")
+            path.rename(target)
+            done = f"set aside as {target.name}"
+    warn(f"{path}: damaged ({damage}); {done}")
 
 
-def tell(line: str) -> None:
+def warn(line: str) -> None:
+    """Print a line on standard error."""
     print(line, file=sys.stderr, flush=True)
 
 
-@functools.cache
-def silence() -> None:
-    """Keeps what Orbax's threads and tasks print off the screen, from now on.
-
-    All that goes wrong in them is raised in the main thread too, and some print a while after that.
-    """
-    absl.logging.get_absl_logger().addFilter(lambda record: "orbax" not in record.pathname)
-    logging.getLogger("asyncio").addFilter(lambda record: "never retrieved" not in record.getMessage())
-    hook = sys.unraisablehook
-
-    def ignore(unraisable: Any) -> None:
-        # The reads and writes beside one that failed: never begun, or without an event loop at their end.
-        is_read = getattr(unraisable.object, "__name__", "").startswith("_read_array_")
-        if not is_read and str(unraisable.exc_value) != "Event loop is closed":
-            hook(unraisable)
-
-    sys.unraisablehook = ignore
-
-
-def _abstract(tree: Any) -> Any:
-    """Shapes and dtypes, placed on this process's first device whatever device they were saved from."""
-    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
+def _advice(workdir: Path) -> str:
+    """Say what to do: perhaps the run with the other data is meant, ``NAME-synthetic`` or ``NAME``."""
+    name = workdir.name
+    other = name.removesuffix("-synthetic") if name.endswith("-synthetic") else f"{name}-synthetic"
+    if name and has_checkpoint(workdir.with_name(other)):  # . and / have no name
+        return f"{workdir.with_name(other)} has one: add --workdir={workdir.with_name(other)}"
+    return "train first, or name a run with --workdir"

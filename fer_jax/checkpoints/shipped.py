@@ -1,6 +1,6 @@
 """The trained networks that come with the package: ``weights/NAME.npz`` and ``weights/NAME.json``.
 
-The arrays are NumPy's own format, read without pickle, so that a file of weights cannot run code.
+The arrays are in NumPy's own format, read without pickle, so that a file of weights cannot run code.
 """
 
 import io
@@ -10,52 +10,46 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
-from fer_jax.checkpoints.save import Record, Weights, weight_shapes
-from fer_jax.data.compressed import DAMAGED_ARRAYS, replacing
+from fer_jax.checkpoints.weights import Record, Weights, as_tree, from_tree, weight_shapes
+from fer_jax.classifier import Classifier
+from fer_jax.data.compressed import DAMAGED_ARRAYS
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
-from fer_jax.runtime import files as workdir
-from fer_jax.transforms.normalize import Normalization
+from fer_jax.runtime.files import replacing, write_json
 
 FOLDER = Path(__file__).parents[1] / "weights"
-_SEPARATOR = "/"
 
 
 def names(folder: Path | None = None) -> list[str]:
-    """What ``load`` knows, sorted."""
+    """The names that ``read`` knows, sorted."""
     return sorted(path.stem for path in (folder or FOLDER).glob("*.npz"))
 
 
 def round_to_shipped(weights: Weights) -> Weights:
-    """Weights as they come back from a file: kernels in half precision, the rest in single."""
+    """The weights as ``read`` returns them after ``write``: float32, with kernels rounded to float16."""
     variables = jax.tree.map(lambda leaf: np.asarray(_stored(leaf), np.float32), weights.variables)
     return weights._replace(variables=variables)
 
 
-def save(
+def write(
     name: str, weights: Weights, record: Record, figures: dict[str, Any], folder: Path | None = None
 ) -> None:
-    """Writes both files, each atomically.
+    """Write both files, each atomically.
 
     Args:
       name: of the files.
-      weights: kernels are stored in float16, all else in float32.
+      weights: kernels are stored in float16, all others in float32.
       record: of the run; its last row is the epoch of the weights.
       figures: what was measured with these weights, for people and tests.
       folder: where to; ``FOLDER`` if None.
     """
     folder = folder or FOLDER
-    arrays = {
-        _SEPARATOR.join(str(part.key) for part in path): _stored(leaf)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(weights.variables)
-    }
-    arrays |= {f"normalization/{key}": np.asarray(v) for key, v in weights.normalization._asdict().items()}
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / f"{name}.npz") as temporary:
-        temporary.write_bytes(buffer.getvalue())
+    stored = weights._replace(variables=jax.tree.map(_stored, weights.variables))
+    with replacing(folder / f"{name}.npz") as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **_by_name(stored))
     about = {
         "labels": record.labels,
         "temperatures": weights.temperatures,
@@ -64,44 +58,43 @@ def save(
         "data": record.data,
         "figures": figures,
     }
-    workdir.write_json(folder / f"{name}.json", about)
+    write_json(folder / f"{name}.json", about)
 
 
-def load(name: str, folder: Path | None = None) -> tuple[Weights, Record, dict[str, Any]]:
-    """Weights, record and row as ``checkpoint.load_best`` gives them for a run.
+def read(name: str, folder: Path | None = None) -> Classifier:
+    """Read the shipped network ``name``.
 
-    Raises:
-      UserError: no such weights, or a file that is damaged or not what its config says.
+    Raises UserError if there are no such weights, or a file is damaged or does not fit its config.
     """
     folder = folder or FOLDER
     if name not in names(folder):
-        raise UserError(f"{name}: no weights of this name come with the package; {_listed(folder)}")
+        known = ", ".join(names(folder)) or "none"
+        raise UserError(f"{name}: no such run, and no weights of this name come with fer_jax ({known})")
     about = read_about(name, folder)
     if tuple(about["labels"]) != LABELS:
-        raise UserError(
-            f"{folder / name}.json: made for the labels {about['labels']}, expected {list(LABELS)}"
-        )
-    shapes = weight_shapes(about["config"])
+        raise UserError(f"{folder / name}.json: labels are {about['labels']}, expected {list(LABELS)}")
     arrays = _read_arrays(folder / f"{name}.npz")
-
-    def find(path, leaf):
-        key = _SEPARATOR.join(str(part.key) for part in path)
-        if key not in arrays or arrays[key].shape != leaf.shape:
-            found = arrays[key].shape if key in arrays else "none"
+    shapes = _by_name(weight_shapes(about["config"]))
+    for key, leaf in shapes.items():
+        found = arrays[key].shape if key in arrays else "none"
+        if found != leaf.shape:
             raise UserError(f"{folder / name}.npz: {key} is {found}, expected {leaf.shape}; install again")
-        return arrays[key].astype(np.float32)
-
-    tree = {"variables": shapes.variables, "normalization": shapes.normalization._asdict()}
-    variables = jax.tree_util.tree_map_with_path(find, tree["variables"])
-    statistics = jax.tree_util.tree_map_with_path(find, {"normalization": tree["normalization"]})
-    weights = Weights(variables, Normalization(**statistics["normalization"]), about["temperatures"])
-    row = about["row"]
-    return weights, Record(about["config"], [row], about["labels"], about["data"]), row
+    variables = unflatten_dict({key: arrays[key].astype(np.float32) for key in shapes}, sep="/")
+    tree = {"normalization": variables.pop("normalization"), "variables": {"batch_stats": {}} | variables}
+    record = Record(about["config"], [about["row"]], about["labels"], about["data"])
+    source = f"fer_jax/weights/{name}.npz, which comes with fer_jax"
+    return Classifier(from_tree(tree, about["temperatures"]), record, source)
 
 
 def read_about(name: str, folder: Path | None = None) -> dict[str, Any]:
-    """The content of ``NAME.json``."""
+    """Read ``NAME.json``."""
     return json.loads(((folder or FOLDER) / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _by_name(weights: Weights) -> dict[str, Any]:
+    """Each array by the name that it has in the file, as ``params/Conv_0/kernel``."""
+    tree = as_tree(weights)
+    return flatten_dict({**tree["variables"], "normalization": tree["normalization"]}, sep="/")
 
 
 def _stored(leaf: Any) -> np.ndarray:
@@ -116,7 +109,3 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
             return dict(file)
     except DAMAGED_ARRAYS as error:
         raise UserError(f"{path}: damaged ({error}); install again") from error
-
-
-def _listed(folder: Path) -> str:
-    return f"there are {', '.join(names(folder)) or 'none'}"

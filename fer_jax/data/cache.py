@@ -1,4 +1,4 @@
-"""Parsed CSV files, kept so that the next run need not parse them again.
+"""Keep parsed CSV files, so that the next run need not parse them again.
 
 One .npz per file in ``$XDG_CACHE_HOME/fer_jax`` or ``~/.cache/fer_jax``; the folder may be deleted at
 any time.
@@ -11,17 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_jax.data.compressed import DAMAGED_ARRAYS, replacing
+from fer_jax.data.compressed import DAMAGED_ARRAYS
 from fer_jax.data.faces import Faces
 from fer_jax.data.read_csv import CsvTable, read_csv
 from fer_jax.labels import SIDE
+from fer_jax.runtime.files import cache_folder, replacing
 
 _FORMAT = 1
 """Raise it when what is stored, or how a CSV file is understood, changes."""
 
 
 def cached_read_csv(path: str | os.PathLike, *, require_labels: bool, cache: bool) -> CsvTable:
-    """``read_csv``, from the cache where it holds this very file (path, size, time of change).
+    """Read a CSV file as ``read_csv`` does, or from the cache if that has this path, size and time of change.
 
     A damaged entry is parsed and written anew; a cache that cannot be written is no cache. With
     ``cache=False``, nothing is read from it or written to it.
@@ -40,16 +41,8 @@ def cached_read_csv(path: str | os.PathLike, *, require_labels: bool, cache: boo
     return table
 
 
-def cache_folder() -> Path:
-    """Where entries are kept; the folder need not exist."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if not os.path.isabs(base):  # as its specification demands
-        base = os.path.expanduser("~/.cache")
-    return Path(base, "fer_jax")
-
-
 def _entry(path: str | os.PathLike) -> Path | None:
-    """The entry of a file: its place in the first half of the name, its version in the second."""
+    """Name the entry of a file: its place in the first half of the name, its version in the second."""
     try:
         stat = os.stat(path)
     except OSError:
@@ -63,7 +56,7 @@ def _digest(text: str) -> str:
 
 
 def _load(entry: Path) -> CsvTable | None:
-    """The table in an entry, or None if it is missing or not in order."""
+    """Load the table in an entry; None if it is missing or not in order."""
     try:
         # Opened here since np.load leaves the file open when it turns out to be damaged.
         with open(entry, "rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -86,7 +79,7 @@ def _in_order(table: CsvTable) -> bool:
 
 
 def _store(entry: Path, table: CsvTable) -> None:
-    """Writes an entry and removes those of earlier versions of the same file. Raises OSError."""
+    """Write an entry and remove those of earlier versions of the same file. Raises OSError."""
     optional = {"labels": table.faces.labels, "usage": table.usage}
     arrays = {name: array for name, array in optional.items() if array is not None}
     entry.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a data set is, once it is in memory."""
+"""A data set in memory."""
 
 import hashlib
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ class Faces:
 
 
 class Splits(NamedTuple):
-    """A data set by its parts; ``test`` is None where the source has none.
+    """The parts of a data set; ``test`` is None where the source has none.
 
-    ``notes`` are lines for the person who started the run: how the split was made, what was odd.
+    ``notes`` are lines to print: how the split was made, what was odd.
     """
 
     train: Faces
@@ -43,7 +43,7 @@ class Splits(NamedTuple):
 
 
 def digest(splits: Splits) -> str:
-    """Changes when any training or validation pixel or label does."""
+    """A digest that changes with any training or validation pixel or label."""
     h = hashlib.blake2b(digest_size=16)
     for part in (splits.train, splits.validation):
         h.update(np.ascontiguousarray(part.images))

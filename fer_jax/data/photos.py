@@ -1,6 +1,6 @@
 """Faces in photos: found by OpenCV's detector, cropped as FER2013's were, marked in the picture.
 
-OpenCV is imported where it is used: whoever has faces of 48 x 48 needs none of it.
+OpenCV is imported on first use: faces of 48 x 48 do not need it.
 """
 
 import functools
@@ -16,20 +16,19 @@ from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
 
 MARGIN = 0.025
-"""What is added to each side of a box, as a share of its side; chosen by ``benchmarks/photos.py``."""
+"""The share of a box's side that is added on each side; chosen by ``benchmarks/photos.py``."""
 
 _LONGEST_SIDE = 1280
-"""Larger pictures are searched in this size: a face of a 30th of their width is still found."""
-_SMALLEST_FACE = 40  # pixels a side; FER2013's faces are 48
-_SCALE_STEP, _NEIGHBOURS = 1.1, 3
+"""Larger pictures are shrunk to this before the search; a face of a 30th of their width is still found."""
+_SEARCH = {"scaleFactor": 1.1, "minNeighbors": 3, "minSize": (40, 40)}  # pixels; FER2013's faces are 48
 _BOX_COLOUR = "#0072B2"  # Okabe and Ito's blue
 
 _detecting = threading.Lock()
-"""A cascade keeps state while it searches, and there is one for all threads."""
+"""Held while searching: the cascade has state, and all threads share it."""
 
 
 class Box(NamedTuple):
-    """A square in a picture, in pixels from its upper left corner; may reach over the edge a little."""
+    """A square in a picture, in pixels from the picture's upper left corner; may reach beyond the edge."""
 
     x: float
     y: float
@@ -38,28 +37,18 @@ class Box(NamedTuple):
 
 
 def find_faces(picture: Image.Image) -> list[Box]:
-    """The faces in an upright picture (mode L or RGB), from left to right.
+    """Find the faces in an upright picture (mode L or RGB), and return them from left to right.
 
-    By the cascade of Haar features (Viola and Jones, "Rapid Object Detection using a Boosted Cascade of
-    Simple Features", 2001; Lienhart et al., 2003) that OpenCV's wheel brings along: the kind of detector
-    that FER2013's faces were cropped with. It looks for upright faces seen from the front.
-
-    Raises:
-      UserError: OpenCV is not installed.
+    Uses the cascade of Haar features (Viola and Jones, "Rapid Object Detection using a Boosted Cascade of
+    Simple Features", 2001; Lienhart et al., 2003) in OpenCV's wheel. FER2013's faces were cropped with
+    this kind of detector. It finds upright faces seen from the front. Raises UserError without OpenCV.
     """
     import_opencv()
     shrink = max(1.0, max(picture.size) / _LONGEST_SIDE)
-    grey = to_grey(picture)
-    if shrink > 1:
-        size = (max(1, round(grey.width / shrink)), max(1, round(grey.height / shrink)))
-        grey = grey.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    size = tuple(max(1, round(length / shrink)) for length in picture.size)
+    grey = to_grey(picture).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
     with _detecting:
-        found = _cascade().detectMultiScale(
-            np.asarray(grey),
-            scaleFactor=_SCALE_STEP,
-            minNeighbors=_NEIGHBOURS,
-            minSize=(_SMALLEST_FACE, _SMALLEST_FACE),
-        )
+        found = _cascade().detectMultiScale(np.asarray(grey), **_SEARCH)
     return sorted(Box(*(float(value) * shrink for value in box)) for box in found)
 
 
@@ -70,10 +59,9 @@ def widen(box: Box, margin: float = MARGIN) -> Box:
 
 
 def crop_faces(picture: Image.Image, boxes: Sequence[Box]) -> np.ndarray:
-    """What is in each box, as training saw faces: uint8 (N, 48, 48, 1); pixels over the edge repeat it."""
+    """Crop each box as training saw faces: uint8 (N, 48, 48, 1); beyond the edge, its pixels are repeated."""
     grey = to_grey(picture)
-    faces = [np.zeros((0, SIDE, SIDE), np.uint8), *(_crop(grey, box)[None] for box in boxes)]
-    return np.concatenate(faces)[..., None]
+    return np.array([_crop(grey, box) for box in boxes], np.uint8).reshape(-1, SIDE, SIDE, 1)
 
 
 def _crop(grey: Image.Image, box: Box) -> np.ndarray:
@@ -85,14 +73,15 @@ def _crop(grey: Image.Image, box: Box) -> np.ndarray:
 
 
 def is_face(picture: Image.Image) -> bool:
-    """Whether the picture is a face already: 48 x 48 pixels are taken whole."""
+    """Whether the picture has 48 x 48 pixels, and so is taken whole as a face."""
     return picture.size == (SIDE, SIDE)
 
 
 def faces_of(picture: Image.Image) -> tuple[list[Box], np.ndarray]:
-    """Boxes, as wide as what the network sees, and faces uint8 (N, 48, 48, 1); a face is one of its own.
+    """Find the faces in a picture, or take it whole if it is a face already.
 
-    Raises UserError if OpenCV is needed and not installed.
+    Returns their boxes, as wide as what the network sees, and the faces uint8 (N, 48, 48, 1). Raises
+    UserError if OpenCV is needed and not installed.
     """
     boxes = [Box(0, 0, SIDE, SIDE)] if is_face(picture) else [widen(box) for box in find_faces(picture)]
     return boxes, crop_faces(picture, boxes)
@@ -106,7 +95,7 @@ def whole_pixels(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
 
 
 def annotate(picture: Image.Image, boxes: Sequence[Box], names: Sequence[str]) -> Image.Image:
-    """A copy in RGB with a frame around each box and its name above it, or below where there is no room."""
+    """Draw a frame around each box on a copy in RGB, with its name above, or below where there is no room."""
     marked = picture.convert("RGB")
     draw = ImageDraw.Draw(marked)
     width = max(2, round(max(picture.size) / 400))
@@ -116,29 +105,24 @@ def annotate(picture: Image.Image, boxes: Sequence[Box], names: Sequence[str]) -
         draw.rectangle((x, y, x + w - 1, y + h - 1), outline=_BOX_COLOUR, width=width)
         _, _, text_width, text_height = draw.textbbox((0, 0), name, font=font)
         pad = width + 1
-        left = max(0, min(x, picture.width - text_width - 2 * pad))
-        top = y - text_height - 2 * pad
-        top = top if top >= 0 else min(y + h, picture.height - text_height - 2 * pad)
-        draw.rectangle(
-            (left, top, left + text_width + 2 * pad, top + text_height + 2 * pad), fill=_BOX_COLOUR
-        )
+        label_width, label_height = text_width + 2 * pad, text_height + 2 * pad
+        left = max(0, min(x, picture.width - label_width))
+        top = y - label_height if y >= label_height else min(y + h, picture.height - label_height)
+        draw.rectangle((left, top, left + label_width, top + label_height), fill=_BOX_COLOUR)
         draw.text((left + pad, top + pad), name, fill="white", font=font)
     return marked
 
 
 def import_opencv() -> Any:
-    """The module cv2, with the detector's file in it. Raises UserError if it is not installed."""
+    """Import cv2, checked for the detector. Raises UserError if it is not installed or has none."""
     try:
         import cv2
     except ImportError as error:
-        raise UserError(
-            "finding faces in photos needs OpenCV: pip install -r requirements-photos.txt"
-        ) from error
+        raise UserError("finding faces needs OpenCV: pip install -r requirements-photos.txt") from error
     # OpenCV 5 has dropped the cascades.
     if not hasattr(cv2, "CascadeClassifier") or not hasattr(cv2, "data"):
         raise UserError(
-            f"finding faces in photos needs OpenCV 4, and {cv2.__version__} is installed: "
-            "pip install -r requirements-photos.txt"
+            f"finding faces needs OpenCV 4, found {cv2.__version__}: pip install -r requirements-photos.txt"
         )
     return cv2
 

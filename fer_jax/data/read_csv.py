@@ -1,40 +1,43 @@
-"""FER2013 as CSV, in each of the layouts that are around.
+"""Read and write FER2013 as CSV, in each of the layouts that are around.
 
-======================  ==============================================================
-``label,feature``       labelled faces
-``id,feature``          unlabelled faces
-``emotion,pixels``      labelled faces
-``emotion,pixels,Usage``  Kaggle's, with the published split; ``icml_face_data.csv`` has
-                        the same columns in another order and a space before two names
-======================  ==============================================================
-
-Columns are found by name, in any order; other columns are ignored. A face is 2304 integers from 0 to
-255 separated by blanks. One row is one line.
+Labelled faces have ``label,feature`` or ``emotion,pixels``, others ``id,feature``. Kaggle's
+``emotion,pixels,Usage`` tells the published split; ``icml_face_data.csv`` has the same columns in another
+order and a space before two names. Columns are found by name, in any order; other columns are ignored.
+A face is 2304 integers from 0 to 255 separated by blanks. One row is one line.
 """
 
 import codecs
 import csv
+import io
 import os
 from collections.abc import Iterator
-from itertools import islice
-from typing import NamedTuple, NoReturn
+from string import whitespace
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
+import pandas as pd
 
-from fer_jax.data.compressed import lines, os_reason, replacing
+from fer_jax.data.compressed import lines
 from fer_jax.data.faces import Faces
 from fer_jax.errors import UserError
 from fer_jax.labels import NUM_CLASSES, SIDE
+from fer_jax.runtime.files import os_reason, replacing
 
 USAGES = ("Training", "PublicTest", "PrivateTest")
 LAYOUTS = "'label,feature', 'id,feature', 'emotion,pixels' or 'emotion,pixels,Usage'"
 
 _PIXELS = SIDE * SIDE
-_LABEL_OF = {str(label).encode(): label for label in range(NUM_CLASSES)}
-_USAGE_OF = {usage.encode(): usage for usage in USAGES}
+_KEYS = ("pixels", "label", "usage", "id")
+_KEY_OF = {"feature": "pixels", "emotion": "label"} | {key: key for key in _KEYS}
+_ALLOWED = {"label": [str(label) for label in range(NUM_CLASSES)], "usage": USAGES}
+_EXPECTED = {"label": f"an integer from 0 to {NUM_CLASSES - 1}", "usage": " or ".join(USAGES)}
+_PIXEL_OF = {f"{value:0{digits}}": value for value in range(256) for digits in (1, 2, 3)}
 
-# Rows parsed in one go: enough to make Python's share small, few enough to stay in the CPU's cache.
-_ROWS_AT_ONCE = 64
+_BYTES_AT_ONCE = 2 << 20
+"""Parsed by one call of pandas: enough to make its own share small, few enough to need little memory."""
+
+_FACES_AT_ONCE = 16
+"""Parsed by one call of NumPy: few enough to stay in the CPU's cache."""
 
 
 class CsvTable(NamedTuple):
@@ -49,28 +52,8 @@ class CsvTable(NamedTuple):
     usage: np.ndarray | None
 
 
-class _Columns(NamedTuple):
-    """Where in a row to find what."""
-
-    count: int
-    pixels: int
-    label: int | None
-    usage: int | None
-    id: int | None
-
-
-class _Row(NamedTuple):
-    """One row, checked but for its pixels."""
-
-    line: int
-    pixels: bytes
-    label: int | None
-    usage: str | None
-    id: str | None
-
-
 def read_csv(path: str | os.PathLike, *, require_labels: bool) -> CsvTable:
-    """Reads a CSV file (plain, .gz, .xz or .zip) in any layout of this module.
+    """Read a CSV file (plain, .gz, .xz or .zip) in any layout of this module.
 
     Args:
       path: the file.
@@ -78,33 +61,38 @@ def read_csv(path: str | os.PathLike, *, require_labels: bool) -> CsvTable:
 
     Returns:
       The table: images uint8 (N, 48, 48, 1), labels int32 (N,) or None, ids (N,) of str (the file's
-      own, else the row number from 0), usage (N,) of str or None.
+      own, otherwise the row number from 0), usage (N,) of str or None.
 
     Raises:
       UserError: the file cannot be read, or a row is not what it should be; the message names the
         file and the line, the header being line 1.
     """
+    # pandas would unpack the file itself, but not what macOS zips; and it would hold a line without end in
+    # memory, and not tell a damaged archive from a bad row.
     source = lines(path)
-    columns = _read_header(path, next(source, None), require_labels)
-    rows = _read_rows(path, source, columns)
-    images, labels, usages, ids = [], [], [], []
-    while chunk := list(islice(rows, _ROWS_AT_ONCE)):
-        images.append(_parse_pixels(path, chunk))
-        labels.extend(row.label for row in chunk)
-        usages.extend(row.usage for row in chunk)
-        ids.extend(row.id for row in chunk)
-    if not images:
+    columns = _read_header(path, next(source, b""), require_labels)
+    table: dict[str, list] = {key: [] for key in _KEYS if key in columns}
+    number = 2
+    for rows in _chunks(source):
+        try:
+            part = _parse(rows, columns)
+        except ValueError:  # a bad row, or a good one that is not plain
+            numbered = [(n, row) for n, row in enumerate(rows, number) if row.strip()]
+            parsed = [_parse_row(f"{path}, line {n}", row, columns) for n, row in numbered]
+            part = {key: [row[key] for row in parsed] for key in table}
+        for key, values in table.items():
+            values.extend(part[key])
+        number += len(rows)
+    if not table["pixels"]:
         raise UserError(f"{path}: a header but no rows; at least one face was expected")
-    faces = Faces(
-        images=np.concatenate(images).reshape(-1, SIDE, SIDE, 1),
-        labels=None if columns.label is None else np.array(labels, np.int32),
-        ids=np.array(ids if columns.id is not None else [str(row) for row in range(len(ids))]),
-    )
-    return CsvTable(faces, None if columns.usage is None else np.array(usages))
+    images = np.concatenate(table["pixels"]).reshape(-1, SIDE, SIDE, 1)
+    labels = np.array(table["label"]).astype(np.int32) if "label" in table else None
+    ids = np.array(table["id"] if "id" in table else [str(row) for row in range(len(images))])
+    return CsvTable(Faces(images, labels, ids), np.array(table["usage"]) if "usage" in table else None)
 
 
 def write_homework_csv(path: str | os.PathLike, faces: Faces) -> None:
-    """Writes ``label,feature``, or ``id,feature`` where there are no labels, whole or not at all.
+    """Write ``label,feature``, or ``id,feature`` where there are no labels, whole or not at all.
 
     Raises UserError if the file cannot be written.
     """
@@ -120,120 +108,145 @@ def write_homework_csv(path: str | os.PathLike, faces: Faces) -> None:
         raise UserError(f"{path}: {os_reason(error)}; a place to write to was expected") from error
 
 
-def _read_header(path: str | os.PathLike, line: bytes | None, require_labels: bool) -> _Columns:
-    """Finds the columns by their names; case and blanks around a name do not matter."""
-    if line is None:
+def _read_header(path: str | os.PathLike, line: bytes, require_labels: bool) -> list[str]:
+    """Read which column is which: one of ``_KEYS`` for each, or its number where it is ignored.
+
+    Case and blanks around a name do not matter. Raises UserError if a column is missing or there twice.
+    """
+    if not line:
         raise UserError(f"{path}: the file is empty; a CSV file with the columns {LAYOUTS} was expected")
-    try:
-        names = [field.decode().strip().lower() for field in _fields(line.removeprefix(codecs.BOM_UTF8))]
-    except UnicodeDecodeError:
-        names = ["\0"]
-    if any("\0" in name for name in names):
+    names = [name.strip().lower() for name in _fields(line.removeprefix(codecs.BOM_UTF8))]
+    if any("\0" in name or name != _readable(name) for name in names):
         raise UserError(
             f"{path}: not a text file in UTF-8; a CSV file with the columns {LAYOUTS} was expected, "
             "plain or as .gz, .xz or .zip"
         )
-
-    def find(*wanted: str) -> int | None:
-        found = [index for index, name in enumerate(names) if name in wanted]
-        if len(found) > 1:
-            both = " and ".join(_show(names[index]) for index in found[:2])
-            raise UserError(f"{path}, line 1: {both} name the same thing; one such column was expected")
-        return found[0] if found else None
-
-    columns = _Columns(
-        len(names), find("pixels", "feature"), find("emotion", "label"), find("usage"), find("id")
-    )
-    if columns.pixels is None or (require_labels and columns.label is None):
-        missing = (
-            "pixels ('feature' or 'pixels')" if columns.pixels is None else "labels ('label' or 'emotion')"
-        )
-        found = ", ".join(map(_show, names[:8])) + (", ..." if len(names) > 8 else "")
+    columns = [_KEY_OF.get(name, str(number)) for number, name in enumerate(names)]
+    for key in _KEYS:
+        if columns.count(key) > 1:
+            same = [_show(name) for name in names if _KEY_OF.get(name) == key]
+            raise UserError(
+                f"{path}, line 1: {same[0]} and {same[1]} name the same thing; one such column was expected"
+            )
+    if "pixels" not in columns or (require_labels and "label" not in columns):
+        missing = "labels ('label' or 'emotion')" if "pixels" in columns else "pixels ('feature' or 'pixels')"
+        among = ", ".join(map(_show, names[:8])) + (", ..." if len(names) > 8 else "")
         raise UserError(
-            f"{path}, line 1: no column of {missing} among {found}; the columns {LAYOUTS} were expected"
+            f"{path}, line 1: no column of {missing} among {among}; the columns {LAYOUTS} were expected"
         )
     return columns
 
 
-def _read_rows(path: str | os.PathLike, source: Iterator[bytes], columns: _Columns) -> Iterator[_Row]:
-    """Splits and checks everything but the pixels; empty lines are skipped, but count as lines."""
-    for number, line in enumerate(source, start=2):
-        if not line.strip():
-            continue
-        fields = _fields(line)
-        if b"\0" in line:
-            _fail(path, number, "a NUL byte", "text", "the file is damaged")
-        if len(fields) != columns.count:
-            _fail(path, number, f"{len(fields)} fields", f"{columns.count} as in the header")
-        label = usage = own_id = None
-        if columns.label is not None:
-            label = _LABEL_OF.get(fields[columns.label].strip())
-            if label is None:
-                found = _show(fields[columns.label])
-                _fail(path, number, f"the label is {found}", f"an integer from 0 to {NUM_CLASSES - 1}")
-        if columns.usage is not None:
-            usage = _USAGE_OF.get(fields[columns.usage].strip())
-            if usage is None:
-                _fail(path, number, f"the usage is {_show(fields[columns.usage])}", " or ".join(USAGES))
-        if columns.id is not None:
-            try:
-                own_id = fields[columns.id].decode()
-            except UnicodeDecodeError:
-                _fail(path, number, f"the id is {_show(fields[columns.id])}", "text in UTF-8")
-        yield _Row(number, fields[columns.pixels], label, usage, own_id)
+def _chunks(source: Iterator[bytes]) -> Iterator[list[bytes]]:
+    """Gather lines to lists of about ``_BYTES_AT_ONCE`` in all."""
+    rows, size = [], 0
+    for row in source:
+        rows.append(row)
+        size += len(row)
+        if size >= _BYTES_AT_ONCE:
+            yield rows
+            rows, size = [], 0
+    if rows:
+        yield rows
 
 
-def _fields(line: bytes) -> list[bytes]:
-    """Splits a line at its commas; the csv module's care is needed only where there are quotes."""
-    if b'"' not in line:
-        return line.rstrip(b"\r\n").split(b",")
+def _parse(rows: list[bytes], columns: list[str]) -> dict[str, list]:
+    """Parse rows with pandas: a list for each column, with what ``_parse_row`` would make of the rows.
+
+    Raises ValueError if a row is bad, or so odd that pandas might take it for another.
+    """
+    # pandas goes by the first row: this one has as many fields as the header. Otherwise, it would take what
+    # further rows have too much for their names, and skip a byte order mark.
+    text = b"".join([b"," * (len(columns) - 1), b"\n", *rows])
+    if b"\r" in text:
+        text = text.replace(b"\r\n", b"\n")
+    longest = max(map(len, rows))
+    if b"\r" in text or b"\0" in text or len(columns) > 100 or len(rows) * longest > 4 * _BYTES_AT_ONCE:
+        raise ValueError("rows or fields that pandas would cut off, or need much time or memory for")
+    # The pixels stay bytes, which takes half the time.
+    kinds = dict.fromkeys(columns, object) | {"pixels": f"S{longest}"}
+    options = {"header": None, "na_filter": False, "skip_blank_lines": False, "low_memory": False}
+    table = pd.read_csv(io.BytesIO(text), names=columns, dtype=kinds, **options)[1:]
+    part = {key: table[key].tolist() for key in _KEYS if key in columns}
+    unknown = any(set(part[key]) - set(_ALLOWED[key]) for key in part.keys() & _ALLOWED)
+    # An open quote joins lines to a row. An empty last field may be one that pandas added to a short row.
+    if unknown or len(table) != len(rows) or not all(table[columns[-1]]):
+        raise ValueError("a label or usage that is not allowed, or an open quote, or a short row")
+    starts = range(0, len(rows), _FACES_AT_ONCE)
+    return part | {"pixels": [_parse_pixels(part["pixels"][at : at + _FACES_AT_ONCE]) for at in starts]}
+
+
+def _parse_pixels(rows: list[bytes]) -> np.ndarray:
+    """Parse the pixels of some rows: uint8 (rows, 2304). Raises ValueError if one of them is bad."""
+    # Three blanks in front let every look to the left below stay inside.
+    text = np.frombuffer(b"   " + b"\n".join(rows) + b"\n", np.uint8)
+    digit = text - np.uint8(ord("0"))  # unsigned: what sorts before "0" wraps around to above 9
+    is_digit, row_end = digit < 10, text == ord("\n")
+    last = np.flatnonzero(is_digit[:-1] > is_digit[1:])  # where a number ends
+    # For each place from the third on, the number of at most three digits that ends there.
+    digit *= is_digit
+    tens = digit[:-1] * is_digit[1:]
+    hundreds = tens[:-1] * is_digit[2:]
+    value = (digit[2:] + tens[1:] * np.uint8(10) + hundreds * np.uint16(100))[last - 2]
+    if (
+        np.any(np.diff(np.searchsorted(last, np.flatnonzero(row_end)), prepend=0) != _PIXELS)
+        or not np.all(is_digit | row_end | (text == ord(" ")))
+        or np.any(is_digit[:-3] & is_digit[1:-2] & is_digit[2:-1] & is_digit[3:])
+        or np.any(value > 255)
+    ):
+        raise ValueError("not 2304 integers from 0 to 255 separated by blanks")
+    return value.astype(np.uint8).reshape(-1, _PIXELS)
+
+
+def _parse_row(place: str, line: bytes, columns: list[str]) -> dict[str, Any]:
+    """Parse a row slowly, in plain Python: the value of each column, of the pixels uint8 (1, 2304).
+
+    Raises UserError if it is bad; the message starts with ``place``.
+    """
+
+    def fail(found: str, expected: str) -> NoReturn:
+        raise UserError(f"{place}: {found}; expected {expected}")
+
+    fields = _fields(line)
+    if b"\0" in line:
+        fail("a NUL byte", "text; the file is damaged")
+    if len(fields) != len(columns):
+        fail(f"{len(fields)} fields", f"{len(columns)} as in the header")
+    row: dict[str, Any] = dict(zip(columns, fields, strict=True))
+    for key, expected in _EXPECTED.items():
+        if key in row:
+            field, row[key] = row[key], row[key].strip(whitespace)
+            if row[key] not in _ALLOWED[key]:
+                fail(f"the {key} is {_show(field)}", expected)
+    if "id" in row and row["id"] != _readable(row["id"]):
+        fail(f"the id is {_show(row['id'])}", "text in UTF-8")
+    words = list(filter(None, row["pixels"].split(" ")))
+    pixels = list(map(_PIXEL_OF.get, words))
+    if None in pixels:
+        bad = pixels.index(None)
+        fail(f"pixel {bad + 1} is {_show(words[bad])}", "an integer from 0 to 255")
+    if len(pixels) != _PIXELS:
+        fail(f"{len(pixels)} pixels", f"{_PIXELS} ({SIDE} x {SIDE})")
+    return row | {"pixels": np.frombuffer(bytes(pixels), np.uint8).reshape(1, -1)}
+
+
+def _fields(line: bytes) -> list[str]:
+    """Split a line at its commas; the csv module's care is needed only where there are quotes."""
+    text = line.decode(errors="surrogateescape")
+    if '"' not in text:
+        return text.rstrip("\r\n").split(",")
     try:
-        # Latin-1 maps each byte to a character and back, so that bytes stay as they are.
-        return [field.encode("latin-1") for field in next(csv.reader([line.decode("latin-1")]))]
+        return next(csv.reader([text]))
     except csv.Error:  # a carriage return inside a line, or a field without end
         return []
 
 
-def _parse_pixels(path: str | os.PathLike, rows: list[_Row]) -> np.ndarray:
-    """The pixels of some rows: uint8 (len(rows), 2304). Raises UserError at the first bad row."""
-    # Three blanks in front and one byte behind let every look to the side below stay inside.
-    text = np.frombuffer(b"   " + b"\n".join([row.pixels for row in rows]) + b"\n", np.uint8)
-    digit = text - np.uint8(ord("0"))  # unsigned: what sorts before "0" wraps around to above 9
-    is_digit = digit < 10
-    last = np.flatnonzero(is_digit[:-1] > is_digit[1:])  # the last digit of each number
-    two = is_digit[last - 1]
-    three = two & is_digit[last - 2]
-    value = digit[last] + two * digit[last - 1] * np.uint16(10) + three * digit[last - 2] * np.uint16(100)
-
-    row_ends = np.cumsum([len(row.pixels) + 1 for row in rows]) + 2
-    well_formed = (
-        np.all(np.diff(np.searchsorted(last, row_ends), prepend=0) == _PIXELS)
-        and np.count_nonzero(is_digit) + np.count_nonzero(text == ord(" ")) == len(text) - len(rows)
-        and not np.any(three & is_digit[last - 3])  # four digits or more
-        and np.all(value < 256)
-    )
-    if not well_formed:
-        _fail_at_bad_pixels(path, rows)
-    return value.astype(np.uint8).reshape(-1, _PIXELS)
+def _readable(field: str) -> str:
+    """Put a replacement character for each byte that is not UTF-8."""
+    return field.encode(errors="surrogateescape").decode(errors="replace")
 
 
-def _fail_at_bad_pixels(path: str | os.PathLike, rows: list[_Row]) -> NoReturn:
-    """Names the first row that cannot be parsed, slowly and in plain Python."""
-    for row in rows:
-        words = [word for word in row.pixels.split(b" ") if word]
-        for position, word in enumerate(words):
-            if not (word.isdigit() and len(word) <= 3 and int(word) < 256):
-                _fail(path, row.line, f"pixel {position + 1} is {_show(word)}", "an integer from 0 to 255")
-        if len(words) != _PIXELS:
-            _fail(path, row.line, f"{len(words)} pixels", f"{_PIXELS} ({SIDE} x {SIDE})")
-    raise AssertionError("the two parsers disagree")
-
-
-def _fail(path: str | os.PathLike, line: int, wrong: str, expected: str, advice: str = "") -> NoReturn:
-    raise UserError(f"{path}, line {line}: {wrong}; expected {expected}" + (advice and f"; {advice}"))
-
-
-def _show(field: bytes | str) -> str:
-    """A field in quotes, on one line and of bounded length."""
-    text = field.decode(errors="replace") if isinstance(field, bytes) else field
+def _show(field: str) -> str:
+    """Put a field in quotes, on one line and of bounded length."""
+    text = _readable(field)
     return repr(text if len(text) <= 20 else text[:20] + "...")

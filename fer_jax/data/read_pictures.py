@@ -1,4 +1,4 @@
-"""Faces as picture files: one, a folder of them, or a data set of one folder per class."""
+"""Read faces from picture files: one, a folder of them, or a data set of one folder per class."""
 
 import os
 import warnings
@@ -10,10 +10,10 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 
-from fer_jax.data.compressed import one_line, os_reason
 from fer_jax.data.faces import Faces
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS, SIDE
+from fer_jax.runtime.files import one_line, os_reason
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm")
 
@@ -25,22 +25,16 @@ _SYNONYMS = {
     "sadness": "sad",
     "surprised": "surprise",
 }
-_SPLIT_OF = {
-    "train": "train",
-    "test": "test",
-    "validation": "validation",
-    "val": "validation",
-    "valid": "validation",
-}
+SPLIT_OF = {part: part for part in ("train", "test", "validation")}
+SPLIT_OF |= {"val": "validation", "valid": "validation"}
+"""The split of each folder's name."""
 
 
 def read_picture(path: str | os.PathLike) -> np.ndarray:
-    """One picture of any size and colour as a face: uint8 (48, 48), 0 black to 255 white.
+    """Read a picture of any size and colour as a face: uint8 (48, 48), 0 black to 255 white.
 
-    ``open_picture`` made grey by ``to_grey``, then stretched to 48 x 48 (antialiased). A grey 8-bit picture
-    of 48 x 48 stays as it is, bit for bit.
-
-    Raises UserError as ``open_picture``.
+    It is made grey by ``to_grey``, then stretched to 48 x 48 (antialiased). A grey 8-bit picture of 48 x 48
+    stays as it is, bit for bit. Raises UserError as ``open_picture``.
     """
     return to_face(to_grey(open_picture(path)))
 
@@ -48,9 +42,9 @@ def read_picture(path: str | os.PathLike) -> np.ndarray:
 def open_picture(
     source: str | os.PathLike | BinaryIO, *, name: str | None = None, formats: Sequence[str] | None = None
 ) -> Image.Image:
-    """A picture in grey or colour (modes L and RGB), turned as its EXIF data says.
+    """Open a picture in grey or colour (modes L and RGB), turned as its EXIF data says.
 
-    Transparent parts are over black, 16 bits are scaled to 8. Of an animation, the first frame.
+    Transparent parts become black, 16 bits are scaled to 8, an animation gives its first frame.
 
     Args:
       source: a path, or the file's bytes.
@@ -58,7 +52,7 @@ def open_picture(
       formats: Pillow's names of those accepted; all that it knows if None.
 
     Raises:
-      UserError: the file is missing, no picture, damaged or suspiciously large.
+      UserError: the file is missing, not a picture, damaged or suspiciously large.
     """
     name = name or str(source)
     try:
@@ -77,12 +71,12 @@ def open_picture(
 
 
 def to_grey(picture: Image.Image) -> Image.Image:
-    """Mode L of a picture of mode L or RGB: by ITU-R 601-2's weights of the colours."""
+    """Convert a picture of mode L or RGB to mode L, with ITU-R 601-2's weights of the colours."""
     return picture.convert("L")
 
 
 def to_face(grey: Image.Image, box: tuple[float, float, float, float] | None = None) -> np.ndarray:
-    """The part ``box`` (left, top, right, bottom) of a grey picture, or all of it, as uint8 (48, 48)."""
+    """Resize the part ``box`` (left, top, right, bottom) of a grey picture, or all, to uint8 (48, 48)."""
     return np.array(grey.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=box))
 
 
@@ -99,19 +93,20 @@ def _to_grey_or_rgb(picture: Image.Image) -> Image.Image:
 
 
 def list_pictures(folder: str | os.PathLike) -> list[Path]:
-    """All picture files at any depth below ``folder``, sorted; told by ``SUFFIXES``, hidden ones left out.
+    """List the files with one of ``SUFFIXES`` at any depth below ``folder``, sorted, without hidden ones.
 
-    Raises UserError if a folder cannot be listed.
+    Raises UserError if there is none, or a folder cannot be listed.
     """
     found = []
     try:
         for parent, folders, files in os.walk(folder, onerror=_raise):
             folders[:] = [name for name in folders if not name.startswith(".")]
-            found += [Path(parent, name) for name in files if _is_picture(name)]
+            pictures = [n for n in files if n.lower().endswith(SUFFIXES) and not n.startswith(".")]
+            found += [Path(parent, name) for name in pictures]
     except OSError as error:
-        raise UserError(
-            f"{folder}: {os_reason(error)}; a readable folder of pictures was expected"
-        ) from error
+        raise UserError(f"{folder}: {os_reason(error)}; expected a readable folder of pictures") from error
+    if not found:
+        raise UserError(f"{folder}: no pictures; expected files that end in {', '.join(SUFFIXES)}")
     return sorted(found)
 
 
@@ -119,12 +114,8 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _is_picture(name: str) -> bool:
-    return not name.startswith(".") and name.lower().endswith(SUFFIXES)
-
-
 def read_unlabelled(path: str | os.PathLike) -> Faces:
-    """One picture, or all pictures at any depth in a folder; ids are their paths, labels None.
+    """Read a picture, or all pictures at any depth in a folder; ids are their paths, labels None.
 
     Raises UserError if there is no picture, or one cannot be read.
     """
@@ -132,33 +123,34 @@ def read_unlabelled(path: str | os.PathLike) -> Faces:
 
 
 def picture_paths(path: str | os.PathLike) -> list[Path]:
-    """The picture itself, or all pictures at any depth in a folder. Raises UserError if it has none."""
-    return _some_pictures(path) if os.path.isdir(path) else [Path(path)]
+    """List the picture itself, or all pictures at any depth in a folder. Raises UserError if it has none."""
+    return list_pictures(path) if os.path.isdir(path) else [Path(path)]
 
 
 def read_folder(root: str | os.PathLike) -> dict[str, Faces]:
-    """Labelled faces from folders named after the seven classes; ids are the paths of the pictures.
+    """Read labelled faces from folders named after the seven classes; ids are the paths of the pictures.
 
-    The class folders are in ``root`` itself (one part, ``all``), or in ``train/``, ``test/`` and
-    ``validation/`` (or ``val/``, ``valid/``) there (parts ``train``, ``test``, ``validation``). Names of
-    folders are compared without case; ``happiness``, ``sadness`` and their like are understood too.
+    The class folders are in ``root`` itself (one part, ``all``), or in its ``train/``, ``test/`` and
+    ``validation/`` (or ``val/``, ``valid/``; parts ``train``, ``test``, ``validation``). Names of folders
+    are compared without case. ``happiness``, ``sadness`` and other synonyms are accepted.
 
-    FER2013 is often passed on as ``train/`` and ``test/`` alone, where ``test/`` holds both of the
-    published held-out sets. Their names tell them apart: without a validation folder, ``PublicTest_*``
-    goes to ``validation``, and the rest of ``test/`` (``PrivateTest_*``) stays there.
+    FER2013 is often passed on as ``train/`` and ``test/``, where ``test/`` holds both published held-out
+    sets. Without a validation folder, pictures of ``test/`` named ``PublicTest_*`` go to ``validation``,
+    and the others (``PrivateTest_*``) stay in ``test``.
 
-    Raises UserError for a folder that is no class, a class without pictures or a broken picture.
+    Raises UserError for a folder that is not a class, a class without pictures or a broken picture.
     """
     labelled = defaultdict(list)  # of (label, path), by part
     folders = _folders(root)
-    if any(folder.name.lower() in _SPLIT_OF for folder in folders):
+    if any(folder.name.lower() in SPLIT_OF for folder in folders):
         for folder in folders:
-            part = _SPLIT_OF.get(folder.name.lower())
-            if part is None:
-                raise UserError(f"{folder}: no split; beside train/, only test/ and validation/ are expected")
-            labelled[part] += _labelled_pictures(folder)
+            if folder.name.lower() not in SPLIT_OF:
+                raise UserError(f"{folder}: not a split; expected only train/, test/ and validation/")
+            labelled[SPLIT_OF[folder.name.lower()]] += _labelled_pictures(folder)
         if "validation" not in labelled:
-            _part_public_from_private(labelled)
+            for label, path in labelled.pop("test", []):
+                part = "validation" if path.name.startswith("PublicTest_") else "test"
+                labelled[part].append((label, path))
     else:
         labelled["all"] = _labelled_pictures(root)
     return {
@@ -168,46 +160,27 @@ def read_folder(root: str | os.PathLike) -> dict[str, Faces]:
     }
 
 
-def _part_public_from_private(labelled: dict[str, list[tuple[int, Path]]]) -> None:
-    held_out = labelled.pop("test", [])
-    for label, path in held_out:
-        part = "validation" if path.name.startswith("PublicTest_") else "test"
-        labelled[part].append((label, path))
-
-
 def _labelled_pictures(folder: str | os.PathLike) -> list[tuple[int, Path]]:
-    """(label, path) of all pictures in the class folders of ``folder``, sorted."""
+    """List (label, path) of all pictures in the class folders of ``folder``, sorted."""
     classes = _folders(folder)
     if not classes:
-        raise UserError(
-            f"{folder}: no folders; one folder of pictures per class was expected: {', '.join(LABELS)}"
-        )
-    return sorted((_label_of(c), path) for c in classes for path in _some_pictures(c))
+        raise UserError(f"{folder}: no folders; expected one of pictures per class: {', '.join(LABELS)}")
+    return sorted((_label_of(c), path) for c in classes for path in list_pictures(c))
 
 
 def _label_of(folder: Path) -> int:
-    name = folder.name.lower()
-    name = _SYNONYMS.get(name, name)
+    name = _SYNONYMS.get(folder.name.lower(), folder.name.lower())
     if name not in LABELS:
-        raise UserError(
-            f"{folder}: {folder.name!r} is not a class; expected folders named {', '.join(LABELS)}"
-        )
+        raise UserError(f"{folder}: {folder.name!r} is not a class; expected {', '.join(LABELS)}")
     return LABELS.index(name)
 
 
 def _folders(root: str | os.PathLike) -> list[Path]:
-    """The folders in ``root``, sorted, hidden ones left out."""
+    """List the folders in ``root``, sorted, without hidden ones."""
     try:
         return sorted(p for p in Path(root).iterdir() if p.is_dir() and not p.name.startswith("."))
     except OSError as error:
         raise UserError(f"{root}: {os_reason(error)}; a readable folder was expected") from error
-
-
-def _some_pictures(folder: str | os.PathLike) -> list[Path]:
-    paths = list_pictures(folder)
-    if not paths:
-        raise UserError(f"{folder}: no pictures; expected files that end in {', '.join(SUFFIXES)}")
-    return paths
 
 
 def _read_all(paths: list[Path], labels: np.ndarray | None) -> Faces:

@@ -1,4 +1,4 @@
-"""Drawing a validation split, and finding faces that two sets share."""
+"""Draw a validation split, and find faces that two sets share."""
 
 import numpy as np
 
@@ -9,10 +9,10 @@ from fer_jax.labels import NUM_CLASSES
 def stratified_split(
     images: np.ndarray, labels: np.ndarray, *, fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws about ``fraction`` of each class for validation; all copies of a picture go to one side.
+    """Draw about ``fraction`` of each class for validation; all copies of a picture go to the same part.
 
-    A class is in validation whenever it has two different pictures, and keeps at least one of those
-    that are not yet there for training. The same arguments give the same split.
+    A class is in validation whenever it has two different pictures. Training keeps at least one picture
+    of it that is not in validation already. The same arguments give the same split.
 
     Args:
       images: uint8 (N, ...).
@@ -28,26 +28,25 @@ def stratified_split(
     """
     if not 0 < fraction < 1:
         raise UserError(f"validation_fraction is {fraction}; expected a number between 0 and 1")
-    picture = _picture_of(images)
+    picture = _number_pictures(images)
     # rows_of[p, c]: rows with picture p and label c. Copies may disagree about the label.
     rows_of = np.zeros((picture.max(initial=-1) + 1, NUM_CLASSES), np.int64)
     np.add.at(rows_of, (picture, labels), 1)
     shuffled = np.random.default_rng(seed % 2**64).permutation(len(rows_of))
 
     chosen = np.zeros(len(rows_of), bool)
-    for label in np.argsort(rows_of.sum(0), kind="stable"):  # rare classes first: they have least choice
+    for label in np.argsort(rows_of.sum(0), kind="stable"):  # rare classes first: they have the least choice
         _choose(chosen, rows_of[:, label], shuffled, fraction)
     if not chosen.any():
         raise UserError(
-            f"no validation split can be drawn from {len(images)} faces; "
-            "at least two different pictures of one class were expected"
+            f"no validation split can be drawn from {len(images)} faces; no class has two different pictures"
         )
     in_validation = chosen[picture]
     return np.flatnonzero(~in_validation), np.flatnonzero(in_validation)
 
 
 def _choose(chosen: np.ndarray, rows: np.ndarray, shuffled: np.ndarray, fraction: float) -> None:
-    """Marks pictures of one class in ``chosen``, until validation has its share of the class's rows.
+    """Mark pictures of one class in ``chosen``, until validation has its share of the class's rows.
 
     ``rows`` (pictures,) counts the class's rows by picture; ``shuffled`` is the order to take them in.
     """
@@ -61,18 +60,13 @@ def _choose(chosen: np.ndarray, rows: np.ndarray, shuffled: np.ndarray, fraction
 
 
 def rows_shared(images: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Which of ``images`` uint8 (N, ...) occur byte for byte in ``others`` uint8 (M, ...): bool (N,)."""
+    """Mask (N,) of the ``images`` uint8 (N, ...) that occur byte for byte in ``others`` uint8 (M, ...)."""
     known = {image.tobytes() for image in others}
     return np.array([image.tobytes() in known for image in images], bool)
 
 
-def count_shared(images: np.ndarray, others: np.ndarray) -> int:
-    """How many of ``images`` uint8 (N, ...) occur byte for byte in ``others`` uint8 (M, ...)."""
-    return int(rows_shared(images, others).sum())
-
-
-def _picture_of(images: np.ndarray) -> np.ndarray:
-    """Numbers the different pictures from 0 by first appearance: int (N,)."""
+def _number_pictures(images: np.ndarray) -> np.ndarray:
+    """Number the different pictures from 0 by first appearance: int (N,)."""
     # A dict of bytes is exact, and faster than sorting rows of 2304 bytes, which np.unique does.
     number_of: dict[bytes, int] = {}
     return np.array([number_of.setdefault(image.tobytes(), len(number_of)) for image in images], np.int64)

@@ -1,4 +1,4 @@
-"""How far probabilities can be taken at their word: bins of confidence, their error, and temperature."""
+"""Compare confidence with accuracy: bins of confidence, their error, and the temperature that reduces it."""
 
 from typing import NamedTuple
 
@@ -11,11 +11,11 @@ NUM_BINS = 15
 
 
 class Bins(NamedTuple):
-    """Sums over the predictions whose confidence, the largest probability, falls in each equal bin of 0-1.
+    """Sums over predictions, by confidence: 15 equal bins of the largest probability, from 0 to 1.
 
     Attributes:
-      count: float32 (15,), predictions.
-      confidence: float32 (15,), summed.
+      count: float32 (15,), number of predictions.
+      confidence: float32 (15,), sum of their confidences.
       correct: float32 (15,), how many were right.
     """
 
@@ -25,12 +25,12 @@ class Bins(NamedTuple):
 
 
 def empty_bins() -> Bins:
-    """Bins before the first prediction."""
+    """Return the bins before the first prediction."""
     return Bins(*(jnp.zeros(NUM_BINS),) * 3)
 
 
 def add_to_bins(bins: Bins, probabilities: jax.Array, labels: jax.Array, mask: jax.Array) -> Bins:
-    """Adds probabilities float32 (N, 7) with labels int32 (N,), where ``mask`` bool (N,) is True."""
+    """Add probabilities float32 (N, 7) with labels int32 (N,), where ``mask`` bool (N,) is True."""
     confidence = jnp.max(probabilities, -1)
     correct = jnp.argmax(probabilities, -1) == labels
     number = jnp.clip((confidence * NUM_BINS).astype(jnp.int32), 0, NUM_BINS - 1)
@@ -49,24 +49,21 @@ def expected_calibration_error(bins: Bins) -> float:
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature that divides the logits for the smallest cross-entropy.
+    """Return the temperature, from 0.1 to 10, that divides the logits for the smallest cross-entropy.
 
-    Guo et al., "On Calibration of Modern Neural Networks", 2017. Faces that were not trained on are wanted.
+    A network that is too confident gets one above 1. The faces should not be training faces. Source: Guo et
+    al., "On Calibration of Modern Neural Networks", 2017.
 
     Args:
-      logits: float32 (V, N, 7), of V test-time views, whose probabilities are averaged.
+      logits: float32 (V, N, 7); the probabilities of the V test-time views are averaged.
       labels: int32 (N,).
-
-    Returns:
-      A number from 0.1 to 10; above 1 if the network was too sure of itself.
     """
-    from scipy.optimize import minimize_scalar
-    from scipy.special import log_softmax, logsumexp
+    from scipy import optimize, special
 
     def loss(log_temperature: float) -> float:
-        log_probabilities = log_softmax(logits.astype(np.float64) / np.exp(log_temperature), axis=-1)
-        mean = logsumexp(log_probabilities, axis=0) - np.log(len(logits))
+        log_probabilities = special.log_softmax(logits.astype(np.float64) / np.exp(log_temperature), axis=-1)
+        mean = special.logsumexp(log_probabilities, axis=0) - np.log(len(logits))
         return float(-np.take_along_axis(mean, labels[:, None], -1).mean())
 
-    found = minimize_scalar(loss, bounds=(np.log(0.1), np.log(10)), method="bounded")
+    found = optimize.minimize_scalar(loss, bounds=(np.log(0.1), np.log(10)), method="bounded")
     return float(np.exp(found.x))

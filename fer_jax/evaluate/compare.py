@@ -1,70 +1,123 @@
-"""``--mode=eval --workdir=A,B,...``: several runs side by side."""
+"""Score several networks: runs side by side, or the seeds of one run and their ensemble."""
 
-from collections.abc import Mapping
+import dataclasses
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fer_jax.evaluate import run as run_evaluate
-from fer_jax.evaluate.metrics import accuracy_interval
-from fer_jax.models import count_parameters
+from fer_jax.checkpoints.choose import choose, command_of_seed, seed_folders
+from fer_jax.classifier import Classifier
+from fer_jax.data.faces import Faces
+from fer_jax.evaluate.metrics import accuracy_interval, summarize
+from fer_jax.evaluate.report import load_scored, report, score
+from fer_jax.evaluate.step import score_probabilities
+from fer_jax.runtime.command import Command
+from fer_jax.runtime.files import write_json
 
-_FIGURES = (("balanced_accuracy", ".2%"), ("macro_f1", ".3f"), ("loss", ".3f"))
-
-
-def listed(workdirs: str | None) -> list[Path]:
-    """The runs of ``--workdir=A,B``; empty for a single one, and for a folder with a comma in its name."""
-    if workdirs is None or "," not in workdirs or Path(workdirs).exists():
-        return []
-    return [Path(name.strip()) for name in workdirs.split(",") if name.strip()]
+_FORMATS = {"accuracy": ".2%", "balanced_accuracy": ".2%", "macro_f1": ".3f", "loss": ".3f"}
 
 
-def compare_runs(runs: list[Path], given: Mapping[str, Any], overrides: list[str]) -> None:
-    """Scores the best checkpoint of each run, writes its ``eval/``, and prints a row for each.
+def compare_runs(command: Command) -> None:
+    """Score the best checkpoint of each run, write its ``eval/``, and print a row for each.
 
-    Args:
-      runs: workdirs.
-      given: the command's config.
-      overrides: the fields that the command line set; ``dataset`` scores all on the same faces, but
-        where a file has no split of its own each run draws them by its own seed.
+    All are scored on ``config.dataset`` if the command sets it. If a file has no split of its own, each run
+    draws its validation faces by its own seed.
 
     Raises:
-      UserError: as ``run_evaluate.evaluate_run``, for any of them, before any figure is written.
+      UserError: as ``choose`` and ``load_scored``, for any run, before any figure is written.
     """
-    loaded = [run_evaluate.load_record(run, given, overrides) for run in runs]
-    told: set[str] = set()
-    faces = []
-    for run, (_, record, config, _) in zip(runs, loaded, strict=True):
-        faces.append(run_evaluate.load_told(record, config, told, of=f"those of {run}")[1])
-    if not all(np.array_equal(faces[0].images, others.images) for others in faces[1:]):
-        print(
-            "  the runs are not scored on the same faces; --config.dataset with a split of its own gives them"
-        )
-    rows = []
-    for run, (weights, _, config, row), scored in zip(runs, loaded, faces, strict=True):
-        result, bins = run_evaluate.score(weights, config, scored, config["split"], views=config["views"])
-        run_evaluate.report(result, bins, run, epoch=row["epoch"], quiet=True)
-        rows.append((str(run), count_parameters(weights.variables["params"]), result))
-    print(table(rows))
+    runs = command.workdirs
+    classifiers = [choose(dataclasses.replace(command, workdirs=(run,), shipped_name=None)) for run in runs]
+    faces, results = _score_all(runs, classifiers)
+    if not _are_same(faces):
+        print("  the runs are not scored on the same faces; set --config.dataset to a data set with a split")
+    parameters = [classifier.num_parameters for classifier in classifiers]
+    print(runs_table(list(zip(map(str, runs), parameters, results, strict=True))))
     print(f"written: {runs[0]}/eval/, …")
 
 
-def table(rows: list[tuple[str, int, Mapping[str, Any]]]) -> str:
-    """Aligned text from (name, parameters, content of eval/metrics.json) of each run."""
-    width = max(len("run"), *(len(name) for name, _, _ in rows))
+def compare_seeds(command: Command) -> None:
+    """Score the best checkpoint of each seed, their mean and spread, and their ensemble.
+
+    The ensemble averages probabilities. It is left out if the seeds drew different validation faces, since
+    some of these are training faces of other seeds. Write ``eval/`` for each seed and
+    ``eval/metrics.json`` in the workdir.
+
+    Raises:
+      UserError: as ``choose`` and ``load_scored``.
+    """
+    folders = seed_folders(command.workdir)
+    classifiers = [choose(command_of_seed(command, folder)) for folder in folders]
+    faces, results = _score_all(folders, classifiers)
+    figures = {name: [result[name] for result in results] for name in _FORMATS}
+    deviation = statistics.stdev if len(folders) > 1 else lambda values: 0.0
+    summary = {
+        "seeds": {f.name: {n: r[n] for n in _FORMATS} for f, r in zip(folders, results, strict=True)},
+        "mean": {name: statistics.mean(values) for name, values in figures.items()},
+        "standard_deviation": {name: deviation(values) for name, values in figures.items()},
+    }
+    if _are_same(faces):
+        seen = [c.predict(faces[0].images, views=c.config["views"]) for c in classifiers]
+        ensemble = summarize(score_probabilities(np.mean(seen, 0), faces[0].labels))
+        summary["ensemble"] = {name: ensemble[name] for name in _FORMATS}
+    print(seeds_table(summary, results[0]))
+    path = command.workdir / "eval" / "metrics.json"
+    write_json(path, summary)
+    print(f"written: {path}, {folders[0]}/eval/, …")
+
+
+def runs_table(runs: list[tuple[str, int, Mapping[str, Any]]]) -> str:
+    """Format (name, parameters, content of eval/metrics.json) of each run as aligned text."""
     heads = ("parameters", "faces", "views", "accuracy", "95% interval", "balanced", "macro F1", "loss")
-    widths = (12, 8, 10, 10, 18, 10, 10, 8)
-    lines = ["", f"{'run':<{width}}" + "".join(f"{h:>{w}}" for h, w in zip(heads, widths, strict=True))]
-    for name, parameters, result in rows:
+    rows = [("run", *heads)]
+    for name, parameters, result in runs:
         low, high = accuracy_interval(np.array(result["confusion_matrix"]))
-        cells = (
-            f"{parameters:,}",
-            f"{result['num_examples']:,}",
-            result["views"],
-            f"{result['accuracy']:.2%}",
-            f"{low:.2%}-{high:.2%}",
-            *(format(result[figure], kind) for figure, kind in _FIGURES),
-        )
-        lines.append(f"{name:<{width}}" + "".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True)))
-    return "\n".join(lines)
+        accuracy, *others = _cells(result)
+        counts = f"{parameters:,}", f"{result['num_examples']:,}", result["views"]
+        rows.append((name, *counts, accuracy, f"{low:.2%}-{high:.2%}", *others))
+    return "\n" + _align(rows, (max(len(row[0]) for row in rows), 12, 8, 10, 10, 18, 10, 10, 8))
+
+
+def seeds_table(summary: Mapping[str, Any], scored: Mapping[str, Any]) -> str:
+    """Format each seed, their mean and standard deviation, and the ensemble as aligned text."""
+    rows = [("", "accuracy", "balanced", "macro F1", "loss")]
+    others = {name: row for name, row in summary.items() if name != "seeds"}
+    for name, figures in (summary["seeds"] | others).items():
+        rows.append((name.replace("_", " "), *_cells(figures)))
+    head = f"\n{scored['split']}, {scored['num_examples']:,} faces, views: {scored['views']}\n"
+    return head + _align(rows, (20, 10, 10, 10, 8))
+
+
+def _cells(figures: Mapping[str, Any]) -> list[str]:
+    return [format(figures[name], kind) for name, kind in _FORMATS.items()]
+
+
+def _align(rows: Iterable[tuple[str, ...]], widths: tuple[int, ...]) -> str:
+    """Join rows of cells: the first of each row to the left of its column, the others to the right."""
+    signs = "<" + ">" * (len(widths) - 1)
+    return "\n".join(
+        "".join(f"{cell:{sign}{width}}" for cell, sign, width in zip(row, signs, widths, strict=True))
+        for row in rows
+    )
+
+
+def _score_all(
+    folders: Sequence[Path], classifiers: list[Classifier]
+) -> tuple[list[Faces], list[dict[str, Any]]]:
+    """Load the faces of each run, then score each and write its ``eval/`` -> faces and results."""
+    printed: set[str] = set()
+    faces, results = [], []
+    for folder, classifier in zip(folders, classifiers, strict=True):
+        faces.append(load_scored(classifier, printed, weights=f"the weights of {folder}")[1])
+    for folder, classifier, scored in zip(folders, classifiers, faces, strict=True):
+        result, bins = score(classifier, scored)
+        report(result, bins, folder, epoch=classifier.row["epoch"], quiet=True)
+        results.append(result)
+    return faces, results
+
+
+def _are_same(faces: list[Faces]) -> bool:
+    return all(np.array_equal(faces[0].images, others.images) for others in faces[1:])

@@ -1,14 +1,16 @@
-"""Figures of merit: pure functions of a confusion matrix (rows true, columns predicted)."""
+"""Compute figures of merit from a confusion matrix, int (K, K), rows true, columns predicted."""
 
 from typing import Any
 
 import numpy as np
 
+from fer_jax.evaluate.calibration import expected_calibration_error
+from fer_jax.evaluate.step import Evaluation
 from fer_jax.labels import LABELS
 
 
 def accuracy(confusion: np.ndarray) -> float:
-    """Share of the diagonal, a fraction; 0 for an empty matrix. ``confusion``: int (K, K)."""
+    """Share of the diagonal, a fraction; 0 for an empty matrix."""
     total = confusion.sum()
     return float(np.trace(confusion) / total) if total else 0.0
 
@@ -23,20 +25,8 @@ def accuracy_interval(confusion: np.ndarray) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
-    """Two-sided p-value that two classifiers err equally often: the exact McNemar test (1947).
-
-    ``first``, ``second``: bool (N,), which examples each got right. 1 where they never differ.
-    """
-    from scipy.stats import binomtest
-
-    only_first, only_second = int(np.sum(first & ~second)), int(np.sum(second & ~first))
-    differ = only_first + only_second
-    return float(binomtest(only_first, differ).pvalue) if differ else 1.0
-
-
 def precision_recall_f1(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Per class, float64 (K,) each; 0 where undefined (no such prediction, no such example)."""
+    """Precision, recall and F1 of each class, float64 (K,); 0 if undefined (no prediction, no example)."""
     hits = np.diag(confusion).astype(float)
     predicted, support = confusion.sum(0), confusion.sum(1)
     precision = np.divide(hits, predicted, out=np.zeros_like(hits), where=predicted > 0)
@@ -58,25 +48,20 @@ def macro_f1(confusion: np.ndarray) -> float:
     return float(precision_recall_f1(confusion)[2][occurs].mean()) if occurs.any() else 0.0
 
 
-def summarize(confusion: np.ndarray, loss: float) -> dict[str, Any]:
-    """All figures of ``eval/metrics.json`` that follow from the matrix (7, 7) and the mean cross-entropy."""
-    precision, recall, f1 = precision_recall_f1(confusion)
-    support = confusion.sum(1)
+def summarize(result: Evaluation) -> dict[str, Any]:
+    """Return the figures of ``eval/metrics.json`` that follow from the scores of a split."""
+    confusion = result.confusion
     per_class = {
-        label: {
-            "precision": float(precision[k]),
-            "recall": float(recall[k]),
-            "f1": float(f1[k]),
-            "support": int(support[k]),
-        }
-        for k, label in enumerate(LABELS)
+        label: {"precision": p.item(), "recall": r.item(), "f1": f1.item(), "support": n.item()}
+        for label, p, r, f1, n in zip(LABELS, *precision_recall_f1(confusion), confusion.sum(1), strict=True)
     }
     return {
         "num_examples": int(confusion.sum()),
         "accuracy": accuracy(confusion),
         "balanced_accuracy": balanced_accuracy(confusion),
         "macro_f1": macro_f1(confusion),
-        "loss": float(loss),
+        "loss": float(result.loss),
         "per_class": per_class,
         "confusion_matrix": confusion.tolist(),
+        "expected_calibration_error": expected_calibration_error(result.bins),
     }

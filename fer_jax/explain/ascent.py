@@ -1,4 +1,4 @@
-"""What a network looks for: images that excite a filter, or an expression, as much as can be."""
+"""Show what a network looks for: images that excite a filter, or an expression, as much as possible."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,37 +14,27 @@ from fer_jax.transforms.normalize import normalize
 
 _STEPS, _STEP_SIZE = 80, 6.0
 _JITTER = 2
-"""Pixels that the image is shifted by at a step, so that what comes out does not hang on its exact place."""
+"""Pixels of a random shift at each step, so that the result does not depend on the exact place."""
 
 
 def make_ascent(
     *, model: nn.Module, normalize_kind: str, layer: str | None = None, steps: int = _STEPS
 ) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
-    """``(key, variables, normalization, indices int32 (K,)) -> (images, before, after)``, by gradient ascent.
+    """Make a pure ``(key, variables, normalization, indices) -> (images, before, after)``: gradient ascent.
 
-    From grey with a little noise, each step goes along the gradient, as long as 6 grey levels for the mean
-    pixel, and blurs a little, which keeps out the high frequencies that a network reacts to and people do
-    not see (Erhan et al., "Visualizing Higher-Layer Features of a Deep Network", 2009; Yosinski et al.,
-    "Understanding Neural Networks Through Deep Visualization", 2015).
+    The ascent starts from grey with a little noise. Each step follows the gradient, by 6 grey levels for the
+    mean pixel, and blurs a little. The blur removes high frequencies, which people do not see (Erhan et al.,
+    "Visualizing Higher-Layer Features of a Deep Network", 2009; Yosinski et al., "Understanding Neural
+    Networks Through Deep Visualization", 2015). Indices are int32 (K,), images float32 (K, 48, 48, 1) in grey
+    levels; before and after (K,) are the raised values at the start and at the end.
 
     Args:
       model, normalize_kind: of the network.
-      layer: name of a submodule: the mean output of its channel ``indices[k]`` is raised; None for the
-        logit of the class ``indices[k]``.
+      layer: name of a submodule, to raise the mean output of its channels ``indices``; None to raise the
+        logits of the classes ``indices``.
       steps: of the ascent.
-
-    Returns:
-      images float32 (K, 48, 48, 1) in grey levels, and what was raised, (K,), at the start and at the end.
     """
-
-    def raised(images, variables, normalization, indices):
-        inputs = normalize(images, normalization, kind=normalize_kind)
-        if layer is None:
-            outputs = model.apply(variables, inputs, train=False)
-        else:
-            outputs = apply_with_change(model, variables, inputs, layer, None)[1]
-        outputs = jnp.mean(outputs.reshape(len(images), -1, outputs.shape[-1]), 1)
-        return jnp.take_along_axis(outputs, indices[:, None], -1)[:, 0].astype(jnp.float32)
+    raised = _make_raised(model, normalize_kind, layer)
 
     def ascend(key, variables: dict[str, Any], normalization, indices):
         start_key, jitter_key = jax.random.split(key)
@@ -68,10 +58,25 @@ def make_ascent(
     return ascend
 
 
-def first_kernels(params: dict[str, Any], *, most: int = 64) -> np.ndarray:
-    """The weights that see the face itself, as pictures float32 (K, H, W), the largest by norm first.
+def _make_raised(model: nn.Module, normalize_kind: str, layer: str | None) -> Callable[..., jax.Array]:
+    """Make ``(images, variables, normalization, indices) -> values to raise``, float32 (K,)."""
 
-    A CNN's are its first kernels, of an MLP those of its first hidden units, 48 x 48.
+    def raised(images, variables, normalization, indices):
+        inputs = normalize(images, normalization, kind=normalize_kind)
+        if layer is None:
+            outputs = model.apply(variables, inputs, train=False)
+        else:
+            outputs = apply_with_change(model, variables, inputs, layer, None)[1]
+        outputs = jnp.mean(outputs.reshape(len(images), -1, outputs.shape[-1]), 1)
+        return jnp.take_along_axis(outputs, indices[:, None], -1)[:, 0].astype(jnp.float32)
+
+    return raised
+
+
+def first_kernels(params: dict[str, Any], *, most: int = 64) -> np.ndarray:
+    """Weights of the first layer as pictures float32 (K, H, W), the largest by norm first.
+
+    These are the kernels of a CNN, or the weights of an MLP's hidden units, 48 x 48.
     """
     name = "Conv_0" if "Conv_0" in params else "Dense_0"
     kernel = np.asarray(params[name]["kernel"], np.float32)

@@ -1,6 +1,6 @@
-"""``--mode=explain``: sheets that show what predictions hang on, and what the network looks for."""
+"""``--mode=explain``: draw sheets that show what predictions depend on and what the network looks for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,91 +9,56 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fer_jax.checkpoints.save import Weights
-from fer_jax.data import load_dataset
+from fer_jax.checkpoints.choose import choose, require_one_run
+from fer_jax.classifier import Classifier
 from fer_jax.data.faces import Faces
-from fer_jax.data.load import load_unlabelled
+from fer_jax.data.load import labelled_faces, load_dataset, load_unlabelled
 from fer_jax.errors import UserError
-from fer_jax.evaluate import run as run_evaluate
-from fer_jax.explain import sheets as explain_sheets
+from fer_jax.explain import saliency, sheets
 from fer_jax.explain.ascent import first_kernels, make_ascent
-from fer_jax.explain.saliency import (
-    blur,
-    grad_cam_layer,
-    hide_unimportant,
-    make_grad_cam,
-    make_saliency,
-    make_smooth_grad,
-    stage_layer,
-)
 from fer_jax.labels import LABELS
-from fer_jax.models import create_model
 from fer_jax.models.cnn import CNN
-from fer_jax.train import seeds as run_seeds
+from fer_jax.runtime.command import Command, Config
 
 _MOST_FACES, _MOST_FILTERS, _MOST_MISTAKES = 14, 16, 28
 _SHARE = 0.2
-"""Of the pixels, that the masked face leaves."""
+"""Share of the pixels that the masked face keeps."""
 
 
-def explain(
-    where: Path,
-    given: Mapping[str, Any],
-    overrides: list[str],
-    source: str | None,
-    output: str | None,
-    *,
-    shipped_name: str | None = None,
-) -> None:
-    """Writes ``saliency.png``, ``filters.png``, ``expressions.png`` and ``errors.png``.
+def run(command: Command) -> None:
+    """Write ``saliency.png``, ``filters.png``, ``expressions.png`` and ``errors.png``.
 
-    Args:
-      where: the workdir whose best checkpoint is explained.
-      given: the command's config.
-      overrides: the fields that the command line set.
-      source: faces: a CSV file, a picture or a folder; the first 14 are shown. None for two validation
-        faces of each class.
-      output: folder to write to; ``explain/`` in the workdir if None.
-      shipped_name: see ``choose_weights``.
+    The faces are the first 14 of the input, or two validation faces of each class. The folder is the output,
+    or ``explain/`` in the workdir.
 
     Raises:
       UserError: no checkpoint, or bad input.
     """
-    run_seeds.require_one(where)
-    if "views" in overrides and given["views"] != "one":
-        raise UserError("--mode=explain is of one view of a face; leave out config.views")
-    weights, config, _ = run_evaluate.load_weights(where, given, overrides, shipped_name=shipped_name)
-    faces = _load_faces(config, source)
+    require_one_run(command.workdir)
+    if "views" in command.overrides and command.config["views"] != "one":
+        raise UserError("--mode=explain looks at one view of a face; leave out config.views")
+    classifier = choose(command)
+    faces = _load_faces(classifier.config, command.input)
+    folder = Path(command.output) if command.output else command.workdir / "explain"
+    probabilities = classifier.predict(faces.images)
+    rows = np.arange(min(_MOST_FACES, len(faces))) if command.input else two_of_each(faces.labels)
+    shown, captions = faces.images[rows], _captions(probabilities, faces, rows)
+    maps = _maps(classifier, shown, probabilities[rows].argmax(1))
+    _save(folder / "saliency.png", sheets.save_saliency, shown[..., 0], captions, maps)
+    kernels = first_kernels(classifier.weights.variables["params"])
+    _save(folder / "filters.png", sheets.save_filters, kernels, _filters(classifier))
+    images, logits = _ascend(classifier, None, len(LABELS))
+    titles = [f"{label}\nlogit {logit:.1f}" for label, logit in zip(LABELS, logits, strict=True)]
+    _save(folder / "expressions.png", sheets.save_expressions, images, titles)
     if faces.labels is None:
-        # Mistakes cannot be told, so no other faces are needed.
-        faces = faces.take(np.arange(min(_MOST_FACES, len(faces))))
-    folder = Path(output) if output else where / "explain"
-    model = create_model(config["model"], config[config["model"]])
-    chances = run_evaluate.probabilities(weights, config, faces.images, views="one")
-
-    def save(name: str, draw: Callable[..., None], *content: Any) -> None:
-        draw(folder / name, *content)
-        print(f"written: {folder / name}")
-
-    rows = np.arange(min(_MOST_FACES, len(faces))) if source else two_of_each(faces.labels)
-    shown = faces.take(rows)
-    names = [describe(chances[row], None if faces.labels is None else faces.labels[row]) for row in rows]
-    maps = _maps(model, weights, config, shown.images, chances[rows].argmax(1))
-    save("saliency.png", explain_sheets.save_saliency, shown.images[..., 0], names, maps)
-    kernels = first_kernels(weights.variables["params"])
-    save("filters.png", explain_sheets.save_filters, kernels, _filters(model, weights, config))
-    images, raised = _ascend(model, weights, config, None, len(LABELS))
-    titles = [f"{label}\nlogit {value:.1f}" for label, value in zip(LABELS, raised, strict=True)]
-    save("expressions.png", explain_sheets.save_expressions, images, titles)
-    if faces.labels is None:
-        print(f"left out: errors.png, since the faces of {source} have no labels")
+        print(f"left out: errors.png, since the faces of {command.input} have no labels")
         return
-    wrong = confident_mistakes(chances, faces.labels, most=_MOST_MISTAKES)
+    wrong = confident_mistakes(probabilities, faces.labels, most=_MOST_MISTAKES)
     if len(wrong) == 0:
         print(f"left out: errors.png, since all {len(faces):,} faces are predicted right")
         return
-    names = [describe(chances[row], faces.labels[row]) for row in wrong]
-    save("errors.png", explain_sheets.save_errors, faces.images[wrong, ..., 0], names)
+    captions = _captions(probabilities, faces, wrong)
+    _save(folder / "errors.png", sheets.save_errors, faces.images[wrong, ..., 0], captions)
 
 
 def two_of_each(labels: np.ndarray) -> np.ndarray:
@@ -101,74 +66,83 @@ def two_of_each(labels: np.ndarray) -> np.ndarray:
     return np.concatenate([np.flatnonzero(labels == label)[:2] for label in range(len(LABELS))])
 
 
-def confident_mistakes(chances: np.ndarray, labels: np.ndarray, *, most: int) -> np.ndarray:
+def confident_mistakes(probabilities: np.ndarray, labels: np.ndarray, *, most: int) -> np.ndarray:
     """Rows of the faces predicted wrong, the most confident first, at most ``most``."""
-    wrong = np.flatnonzero(chances.argmax(1) != labels)
-    return wrong[np.argsort(-chances[wrong].max(1), kind="stable")][:most]
+    wrong = np.flatnonzero(probabilities.argmax(1) != labels)
+    return wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:most]
 
 
-def describe(chances: np.ndarray, label: int | None) -> str:
-    """``true: sad`` and, on a second line, ``predicted: happy 93 %``; that alone if the truth is unknown."""
-    predicted = f"predicted: {LABELS[int(chances.argmax())]} {100 * chances.max():.0f} %"
-    return predicted if label is None else f"true: {LABELS[label]}\n{predicted}"
+def _captions(probabilities: np.ndarray, faces: Faces, rows: np.ndarray) -> list[str]:
+    """Make ``predicted: happy 93 %`` for each face at ``rows``, below ``true: sad`` if it has a label."""
+    captions = []
+    for row in rows:
+        likeliest = LABELS[int(probabilities[row].argmax())]
+        true = "" if faces.labels is None else f"true: {LABELS[faces.labels[row]]}\n"
+        captions.append(f"{true}predicted: {likeliest} {100 * probabilities[row].max():.0f} %")
+    return captions
 
 
-def _load_faces(config: Mapping[str, Any], source: str | None) -> Faces:
-    """Those of ``source``, or else the faces of ``config["split"]`` of the run's data set."""
+def _save(path: Path, draw: Callable[..., None], *content: Any) -> None:
+    draw(path, *content)
+    print(f"written: {path}")
+
+
+def _load_faces(config: Config, source: str | None) -> Faces:
+    """Load the faces of ``source``, otherwise those of ``config["split"]`` of the run's data set."""
     if source is not None:
-        return load_unlabelled(source)
+        faces = load_unlabelled(source)
+        # Without labels there are no mistakes to find, so that no other faces are needed.
+        return faces if faces.labels is not None else faces.take(np.arange(min(_MOST_FACES, len(faces))))
     try:
         splits = load_dataset(config)
     except UserError as error:
         raise UserError(f"{error}; name faces to explain by --input=PATH or --config.dataset=PATH") from error
-    return run_evaluate.labelled_faces(config, splits)
+    return labelled_faces(splits, split=config["split"], dataset=config["dataset"])
 
 
-def _maps(
-    model: nn.Module, weights: Weights, config: Mapping[str, Any], images: np.ndarray, labels: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Title -> maps (N, 48, 48) for ``save_saliency``; says what the network does not allow."""
-    of = {"model": model, "normalize_kind": config["normalize"]}
-    arguments = (
-        weights.variables,
-        weights.normalization,
-        jnp.asarray(images),
-        jnp.asarray(labels, jnp.int32),
-    )
-    smooth = jax.jit(make_smooth_grad(**of))(jax.random.key(0), *arguments)
-    smooth = blur(smooth, times=2)
+def _maps(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Make the maps (N, 48, 48) for ``save_saliency``, by title; print if Grad-CAM is left out."""
+    weights = classifier.weights
+    network = {"model": classifier.model, "normalize_kind": classifier.config["normalize"]}
+    labels = jnp.asarray(labels, jnp.int32)
+    arguments = weights.variables, weights.normalization, jnp.asarray(images), labels
+    smooth = jax.jit(saliency.make_smooth_grad(**network))(jax.random.key(0), *arguments)
+    smooth = saliency.blur(smooth, times=2)
     maps = {
-        explain_sheets.GRADIENT: jax.jit(make_saliency(**of))(*arguments),
-        explain_sheets.SMOOTH_GRAD: smooth,
+        sheets.GRADIENT: jax.jit(saliency.make_saliency(**network))(*arguments),
+        sheets.SMOOTH_GRAD: smooth,
     }
-    if grad_cam_layer(model) is None:
-        print(f"left out: Grad-CAM, since the model {config['model']!r} has no feature maps")
+    if saliency.grad_cam_layer(classifier.model) is None:
+        print(f"left out: Grad-CAM, since the model {classifier.config['model']!r} has no feature maps")
     else:
-        maps[explain_sheets.GRAD_CAM] = jax.jit(make_grad_cam(**of))(*arguments)
-    maps[explain_sheets.MASKED] = hide_unimportant(images, smooth, share=_SHARE)[..., 0]
+        maps[sheets.GRAD_CAM] = jax.jit(saliency.make_grad_cam(**network))(*arguments)
+    maps[sheets.MASKED] = saliency.hide_unimportant(images, smooth, share=_SHARE)[..., 0]
     return {title: np.asarray(values) for title, values in maps.items()}
 
 
-def _filters(model: nn.Module, weights: Weights, config: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Title -> images (K, 48, 48) that excite filters of a layer near the face, and of a deep one."""
-    if isinstance(model, CNN):
-        last, layers = len(model.widths) - 1, {}
-        for stage in dict.fromkeys((0, last // 2, last)):
-            side = model.stage_side(stage)
-            layers[f"{side} x {side} pixels"] = stage_layer(model, stage), model.widths[stage]
-    else:
-        layers = {f"hidden layer {n + 1}": (f"Dense_{n}", size) for n, size in enumerate(model.hidden[:2])}
+def _filters(classifier: Classifier) -> dict[str, np.ndarray]:
+    """Make images (K, 48, 48) that excite filters of a few layers, by title."""
     return {
-        title: _ascend(model, weights, config, layer, min(_MOST_FILTERS, count))[0]
-        for title, (layer, count) in layers.items()
+        title: _ascend(classifier, layer, min(_MOST_FILTERS, count))[0]
+        for title, (layer, count) in _layers(classifier.model).items()
     }
 
 
-def _ascend(
-    model: nn.Module, weights: Weights, config: Mapping[str, Any], layer: str | None, count: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Images (count, 48, 48) for the first channels of a layer (None: of the logits), and what they reach."""
-    ascend = jax.jit(make_ascent(model=model, normalize_kind=config["normalize"], layer=layer))
+def _layers(model: nn.Module) -> dict[str, tuple[str, int]]:
+    """Choose two hidden layers of an MLP or three stages of a CNN: title -> name, and number of filters."""
+    if not isinstance(model, CNN):
+        return {f"hidden layer {n + 1}": (f"Dense_{n}", size) for n, size in enumerate(model.hidden[:2])}
+    last, layers = len(model.widths) - 1, {}
+    for stage in dict.fromkeys((0, last // 2, last)):
+        side = model.stage_side(stage)
+        layers[f"{side} x {side} pixels"] = saliency.stage_layer(model, stage), model.widths[stage]
+    return layers
+
+
+def _ascend(classifier: Classifier, layer: str | None, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Raise the first channels of a layer (None: the logits) -> images (count, 48, 48), and raised values."""
+    weights = classifier.weights
+    ascent = make_ascent(model=classifier.model, normalize_kind=classifier.config["normalize"], layer=layer)
     indices = jnp.arange(count, dtype=jnp.int32)
-    images, _, after = ascend(jax.random.key(0), weights.variables, weights.normalization, indices)
+    images, _, after = jax.jit(ascent)(jax.random.key(0), weights.variables, weights.normalization, indices)
     return np.asarray(images)[..., 0], np.asarray(after)

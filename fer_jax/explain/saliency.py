@@ -1,7 +1,7 @@
-"""What a prediction hangs on: saliency, SmoothGrad, Grad-CAM, and faces with the unimportant part hidden.
+"""Show what a prediction depends on: saliency, SmoothGrad, Grad-CAM, and faces with the rest hidden.
 
-Pure functions of ``(variables, normalization, images, labels)``: images uint8 (N, 48, 48, 1) in grey levels,
-labels int32 (N,), the class whose logit is explained. None of them compiles; wrap them in ``jax.jit``.
+The functions that are made here are pure and not compiled; wrap them in ``jax.jit``. They take ``(variables,
+normalization, images, labels)``: images uint8 (N, 48, 48, 1), labels int32 (N,), the classes to explain.
 """
 
 from collections.abc import Callable
@@ -19,20 +19,20 @@ from fer_jax.transforms.normalize import Normalization, normalize
 Explain = Callable[[dict[str, Any], Normalization, jax.Array, jax.Array], jax.Array]
 
 _FINE_ENOUGH = 6
-"""Pixels a side that a feature map must have for a Grad-CAM that shows more than halves of a face."""
+"""Least side in pixels of a feature map for Grad-CAM; smaller ones show only halves of a face."""
 
 
 def chosen_logits(model: nn.Module, variables: dict[str, Any], inputs: jax.Array, labels: jax.Array):
-    """The logit of its label for each of the normalized ``inputs`` (N, 48, 48, 1): (N,)."""
+    """Logits (N,) of the labels (N,), for normalized ``inputs`` (N, 48, 48, 1)."""
     logits = model.apply(variables, inputs, train=False)
     return jnp.take_along_axis(logits, labels[:, None], -1)[:, 0]
 
 
 def make_saliency(*, model: nn.Module, normalize_kind: str) -> Explain:
-    """Gradient x input, float32 (N, 48, 48): what each pixel adds to the label's logit, to first order.
+    """Make gradient x input, float32 (N, 48, 48): what each pixel adds to the label's logit, to first order.
 
-    The gradient (Simonyan et al., "Deep Inside Convolutional Networks", 2013) with respect to the
-    normalized image, times that image (Shrikumar et al., "Not Just a Black Box", 2016).
+    The gradient (Simonyan et al., "Deep Inside Convolutional Networks", 2013) with respect to the normalized
+    image is multiplied by that image (Shrikumar et al., "Not Just a Black Box", 2016).
     """
 
     def saliency(variables, normalization, images, labels):
@@ -46,15 +46,15 @@ def make_saliency(*, model: nn.Module, normalize_kind: str) -> Explain:
 def make_smooth_grad(
     *, model: nn.Module, normalize_kind: str, samples: int = 32, noise: float = 0.15
 ) -> Callable[..., jax.Array]:
-    """SmoothGrad: ``(key, variables, normalization, images, labels) -> maps``, float32 (N, 48, 48), >= 0.
+    """Make SmoothGrad ``(key, variables, normalization, images, labels) -> maps``, float32 (N, 48, 48), >= 0.
 
-    The size of the gradient's mean over noisy copies of the normalized image (Smilkov et al., "SmoothGrad",
-    2017).
+    Maps are the absolute mean of the gradients at noisy copies of the normalized image (Smilkov et al.,
+    "SmoothGrad", 2017).
 
     Args:
       model, normalize_kind: of the network.
-      samples: noisy copies, one after the other, so that memory stays that of one.
-      noise: its standard deviation, as a share of each image's range.
+      samples: number of noisy copies; they are used one after the other, to save memory.
+      noise: standard deviation, as a share of each image's range.
     """
 
     def smooth_grad(key, variables, normalization, images, labels):
@@ -73,7 +73,7 @@ def make_smooth_grad(
 
 
 def grad_cam_layer(model: nn.Module) -> str | None:
-    """The block whose feature maps Grad-CAM uses: the deepest of at least 6 x 6 pixels; None without any."""
+    """Name of the block for Grad-CAM: the deepest with maps of at least 6 x 6 pixels; None without maps."""
     if not isinstance(model, CNN):
         return None
     fine = [stage for stage in range(len(model.widths)) if model.stage_side(stage) >= _FINE_ENOUGH]
@@ -81,18 +81,17 @@ def grad_cam_layer(model: nn.Module) -> str | None:
 
 
 def stage_layer(model: CNN, stage: int) -> str:
-    """Name of the last residual block of a stage, from 0."""
+    """Name of the last residual block of a stage; stages count from 0."""
     return f"ResidualBlock_{sum(model.blocks[: stage + 1]) - 1}"
 
 
 def apply_with_change(
     model: nn.Module, variables: dict[str, Any], inputs: jax.Array, layer: str, change: jax.Array | None
 ) -> tuple[jax.Array, jax.Array]:
-    """Logits (N, 7), and the output of the submodule ``layer``, to which ``change`` is added on the way.
+    """Apply the model with ``change`` added to the output of ``layer`` -> logits (N, 7), and that output.
 
-    ``layer`` is a name that no other submodule has.
-
-    The gradient with respect to a change of zeros is that with respect to the layer's output.
+    ``layer`` is a name that no other submodule has. The output is returned without the change. The gradient
+    with respect to a change of zeros is the gradient with respect to the output.
     """
     outputs = []
 
@@ -109,14 +108,14 @@ def apply_with_change(
 
 
 def make_grad_cam(*, model: nn.Module, normalize_kind: str, layer: str | None = None) -> Explain:
-    """Grad-CAM, float32 (N, 48, 48) from 0 to 1: where the feature maps that speak for the label are active.
+    """Make Grad-CAM, float32 (N, 48, 48) from 0 to 1: where feature maps that speak for the label are active.
 
-    Maps weighted by the mean gradient of the label's logit, summed, negative parts cut off, scaled up
-    bilinearly and divided by their maximum (Selvaraju et al., "Grad-CAM", 2017).
+    Feature maps are weighted by the mean gradient of the label's logit and summed. The sum is cut off below
+    0, scaled up bilinearly and divided by its maximum (Selvaraju et al., "Grad-CAM", 2017).
 
     Args:
       model, normalize_kind: of the network.
-      layer: name of the submodule whose output (N, H, W, C) is used; ``grad_cam_layer`` if None.
+      layer: name of the submodule with output (N, H, W, C) to use; ``grad_cam_layer`` if None.
 
     Raises:
       ValueError: the network has no feature maps.
@@ -135,41 +134,35 @@ def make_grad_cam(*, model: nn.Module, normalize_kind: str, layer: str | None = 
 
         gradient, maps = jax.grad(objective, has_aux=True)(jnp.zeros(shape.shape, shape.dtype))
         weights = jnp.mean(gradient, (1, 2), keepdims=True)
-        heat = nn.relu(jnp.sum(weights * maps, -1)).astype(jnp.float32)
-        heat = jax.vmap(_scale_up)(heat)
+        heat = jax.vmap(_scale_up)(nn.relu(jnp.sum(weights * maps, -1)).astype(jnp.float32))
         return heat / jnp.maximum(jnp.max(heat, (1, 2), keepdims=True), 1e-12)
 
     return grad_cam
 
 
 def _scale_up(heat: jax.Array) -> jax.Array:
-    """(H, W) -> (48, 48), bilinear; pixels are squares, so centres outside the first and last are clamped."""
+    """Scale (H, W) to (48, 48), bilinearly; edge values repeat beyond the centres of the edge pixels."""
     centres = (jnp.arange(SIDE, dtype=jnp.float32) + 0.5) / SIDE
     rows, columns = (centres * size - 0.5 for size in heat.shape)
     return map_coordinates(heat, jnp.meshgrid(rows, columns, indexing="ij"), order=1, mode="nearest")
 
 
 def hide_unimportant(images: jax.Array, importance: jax.Array, *, share: float) -> jax.Array:
-    """Faces of which only the most important ``share`` of the pixels is left, the rest in their mean grey.
+    """Keep the most important ``share`` (0 to 1) of each face's pixels; the others become its mean grey.
 
-    Args:
-      images: uint8 or float (N, 48, 48, 1).
-      importance: float32 (N, 48, 48), say ``blur`` of SmoothGrad.
-      share: from 0 to 1.
-
-    Returns:
-      float32 (N, 48, 48, 1).
+    ``images`` uint8 or float (N, 48, 48, 1), ``importance`` float32 (N, 48, 48), such as ``blur`` of
+    SmoothGrad; returns float32 (N, 48, 48, 1).
     """
     images = images.astype(jnp.float32)
     flat = importance.reshape(len(importance), -1)
-    # Ranks rather than a threshold: equal values would keep more or fewer.
+    # Ranks, since a threshold keeps more or fewer pixels if values are equal.
     ranks = jnp.argsort(jnp.argsort(-flat, axis=1), axis=1)
     keep = (ranks < round(share * flat.shape[1])).reshape(importance.shape)[..., None]
     return jnp.where(keep, images, jnp.mean(images, (1, 2, 3), keepdims=True))
 
 
 def blur(maps: jax.Array, *, times: int = 1) -> jax.Array:
-    """(N, 48, 48) smoothed ``times`` times by the binomial kernel (1, 2, 1) / 4 along both axes."""
+    """Smooth (N, 48, 48) ``times`` times by the binomial kernel (1, 2, 1) / 4 along both axes."""
     for axis in (1, 2) * times:
         padded = jnp.pad(maps, [(1, 1) if a == axis else (0, 0) for a in range(3)], mode="edge")
         size = maps.shape[axis]

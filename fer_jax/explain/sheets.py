@@ -1,30 +1,30 @@
-"""The sheets of ``--mode=explain``, one PNG a topic. Colour maps that colour-blind people can read."""
+"""Draw the sheets of ``--mode=explain``, PNG files, in colours that colour-blind people can read."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from fer_jax.evaluate.plots import save_figure, subplots
+from fer_jax.runtime.figures import save_figure, subplots
 
 _GREYS = {"cmap": "gray", "vmin": 0, "vmax": 255}
 _HEAT, _SIGNED = "cividis", "PuOr_r"
 
 GRADIENT, SMOOTH_GRAD, GRAD_CAM, MASKED = "gradient x input", "SmoothGrad", "Grad-CAM", "masked face"
-"""Titles of the kinds of maps in ``save_saliency``."""
+"""Titles of the maps that ``save_saliency`` draws in different ways."""
 
 
 def save_saliency(
     path: Path, faces: np.ndarray, names: Sequence[str], maps: Mapping[str, np.ndarray]
 ) -> None:
-    """A row a face, a column a kind of map.
+    """Draw one row for each face and one column for each kind of map.
 
     Args:
       path: of the PNG.
       faces: grey levels (N, 48, 48).
-      names: of the faces, a line or two each.
-      maps: title -> (N, 48, 48): signed values (``GRADIENT``), a share from 0 to 1 that is laid over the
-        face (``GRAD_CAM``), faces (``MASKED``), else values from 0 up.
+      names: captions of the faces, one or two lines each.
+      maps: title -> (N, 48, 48): signed values (``GRADIENT``), values from 0 to 1 to lay over the face
+        (``GRAD_CAM``), grey levels (``MASKED``), otherwise values from 0 up.
     """
     columns = 1 + len(maps)
     figure, axes = subplots(len(faces), columns, figsize=(1.7 * columns + 1, 1.7 * len(faces)), squeeze=False)
@@ -36,12 +36,12 @@ def save_saliency(
     keys = {GRADIENT: "orange for, purple against", GRAD_CAM: "yellow for"}
     for axis, title in zip(axes[0], ["face", *maps], strict=True):
         axis.set_title(f"{title}\n{keys.get(title, '')}", fontsize=10)
-    _finish(figure, axes, path, "What the predicted expression hangs on")
+    _finish(figure, axes, path, "What the predicted expression depends on")
 
 
 def _draw_map(axis, title: str, values: np.ndarray, face: np.ndarray) -> None:
     if title == GRADIENT:
-        # A few extreme pixels would leave all others pale.
+        # The limit is no maximum: a few extreme pixels would make all others pale.
         limit = max(np.quantile(np.abs(values), 0.99), 1e-12)
         axis.imshow(values, cmap=_SIGNED, vmin=-limit, vmax=limit)
     elif title == GRAD_CAM:
@@ -54,18 +54,15 @@ def _draw_map(axis, title: str, values: np.ndarray, face: np.ndarray) -> None:
 
 
 def save_filters(path: Path, kernels: np.ndarray, ascents: Mapping[str, np.ndarray]) -> None:
-    """First-layer kernels (K, H, W), and below them the images (16, 48, 48) of each layer's filters."""
+    """Draw first-layer kernels (K, H, W), and below them images (16, 48, 48) for filters of each layer."""
     kernel_rows = -(-len(kernels) // 16)
     heights = [max(kernel_rows, 1), *([2.2] * len(ascents))]
-    figure, axes = subplots(
-        1 + len(ascents), 1, figsize=(11, 0.85 * sum(heights) + 1), height_ratios=heights, squeeze=False
-    )
+    size = (11, 0.85 * sum(heights) + 1)
+    figure, axes = subplots(len(heights), 1, figsize=size, height_ratios=heights, squeeze=False)
     limit = np.abs(kernels).max()
-    size = "x".join(map(str, kernels.shape[1:]))
     axes[0, 0].imshow(_grid(kernels, columns=16, fill=np.nan), cmap=_SIGNED, vmin=-limit, vmax=limit)
-    axes[0, 0].set_title(
-        f"first layer: {len(kernels)} kernels of {size}, orange above 0, purple below", fontsize=11
-    )
+    title = f"first layer: {len(kernels)} kernels of {'x'.join(map(str, kernels.shape[1:]))}"
+    axes[0, 0].set_title(f"{title}, orange above 0, purple below", fontsize=11)
     for axis, (layer, images) in zip(axes[1:, 0], ascents.items(), strict=True):
         axis.imshow(_grid(_stretched(images), columns=8, fill=255), **_GREYS)
         axis.set_title(f"{layer}: what excites {len(images)} of its filters most", fontsize=11)
@@ -73,7 +70,7 @@ def save_filters(path: Path, kernels: np.ndarray, ascents: Mapping[str, np.ndarr
 
 
 def save_expressions(path: Path, images: np.ndarray, names: Sequence[str]) -> None:
-    """The image (48, 48) that excites each expression most."""
+    """Draw the images (7, 48, 48) that excite each expression most."""
     figure, axes = subplots(1, len(images), figsize=(1.8 * len(images), 2.6), squeeze=False)
     for axis, image, name in zip(axes[0], _stretched(images), names, strict=True):
         axis.imshow(image, **_GREYS)
@@ -82,7 +79,7 @@ def save_expressions(path: Path, images: np.ndarray, names: Sequence[str]) -> No
 
 
 def save_errors(path: Path, faces: np.ndarray, names: Sequence[str]) -> None:
-    """Wrongly predicted faces (N, 48, 48), seven a row, each with its name below."""
+    """Draw wrongly predicted faces (N, 48, 48), seven in a row, each with its caption below."""
     rows = -(-len(faces) // 7)
     figure, axes = subplots(rows, 7, figsize=(13, 2.25 * rows + 0.5), squeeze=False)
     for axis in axes.flat[len(faces) :]:
@@ -94,13 +91,13 @@ def save_errors(path: Path, faces: np.ndarray, names: Sequence[str]) -> None:
 
 
 def _stretched(images: np.ndarray) -> np.ndarray:
-    """(K, 48, 48) with the contrast of each brought to the full range, its extreme hundredths cut off."""
+    """Stretch the contrast of each image (K, 48, 48) to the full range, except its extreme hundredths."""
     low, high = np.quantile(images, (0.01, 0.99), axis=(1, 2), keepdims=True)
     return np.clip(255 * (images - low) / np.maximum(high - low, 1e-6), 0, 255)
 
 
 def _grid(images: np.ndarray, *, columns: int, fill: float) -> np.ndarray:
-    """(K, H, W) side by side, with a gap of a pixel."""
+    """Put images (K, H, W) side by side, with a gap of one or two pixels."""
     count, height, width = images.shape
     columns = min(columns, count)
     rows = -(-count // columns)
@@ -114,8 +111,7 @@ def _grid(images: np.ndarray, *, columns: int, fill: float) -> np.ndarray:
 
 def _finish(figure, axes: np.ndarray, path: Path, title: str) -> None:
     for axis in axes.flat:
-        axis.set_xticks([])
-        axis.set_yticks([])
+        axis.set(xticks=[], yticks=[])
         for side in axis.spines.values():
             side.set_visible(False)
     figure.suptitle(title, fontsize=13)

@@ -1,51 +1,50 @@
-"""Exported files: read back, compared with the checkpoint, written."""
+"""Read exported files back, compare them with the checkpoint, and write them."""
 
 import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
-from fer_jax.checkpoints.save import Weights
-from fer_jax.data.compressed import os_reason, replacing
+from fer_jax.classifier import Classifier
 from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
 from fer_jax.export.jax_export import make_probabilities
+from fer_jax.runtime.files import os_reason, replacing
 
 TOLERANCE = 1e-4
-"""Largest difference of a probability, between a file and the checkpoint, that is put down to rounding."""
+"""Largest difference of a probability, between a file and the checkpoint, that counts as rounding."""
 ONNX, JAX_EXPORT, INT8, ABOUT = "model.onnx", "model.jax_export", "model-int8.onnx", "model.json"
 
 Predict = Callable[[np.ndarray], np.ndarray]
-"""uint8 (N, 48, 48, 1) -> float32 (N, 7)."""
+"""Faces uint8 (N, 48, 48, 1) -> probabilities float32 (N, 7)."""
 
 
 def onnx_predict(model: bytes, *, threads: int = 0) -> Predict:
-    """The function that an ONNX file holds, by onnxruntime on the CPU; 0 threads leave it the choice."""
+    """Load the function in an ONNX file by onnxruntime on the CPU; for 0 threads it chooses their number."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors; else it warns of graphics cards that it cannot look at
+    options.log_severity_level = 3  # errors only: it warns of graphics cards that it cannot use
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return lambda images: session.run(["probabilities"], {"images": images})[0]
 
 
 def jax_predict(data: bytes) -> Predict:
-    """The function that a ``jax.export`` file holds, on JAX's default device."""
+    """Load the function in a ``jax.export`` file, on JAX's default device."""
     call = jax.jit(jax.export.deserialize(bytearray(data)).call)
     return lambda images: np.asarray(call(images))
 
 
-def compare(name: str, predict: Predict, weights: Weights, config: Mapping[str, Any]) -> float:
+def compare(name: str, predict: Predict, classifier: Classifier) -> float:
     """Largest difference between ``predict`` and the checkpoint, over drawn faces in batches of 1 and 7.
 
-    Raises UserError, with ``name``, if it is above ``TOLERANCE`` or no number.
+    Raises UserError for the file ``name`` if it is above ``TOLERANCE`` or not a number.
     """
     faces = draw_faces(8, seed=0).images
-    expected = np.asarray(jax.jit(make_probabilities(weights, config))(faces))
+    expected = np.asarray(jax.jit(make_probabilities(classifier))(faces))
     got = np.concatenate([predict(faces[:1]), predict(faces[1:])])
     difference = float(np.max(np.abs(got - expected)))
     if not difference <= TOLERANCE:
@@ -57,7 +56,7 @@ def compare(name: str, predict: Predict, weights: Weights, config: Mapping[str, 
 
 
 def write(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Writes all files or none, each atomically, and takes away an int8 file of an earlier export.
+    """Write all files or none, each atomically, and remove the int8 file of an earlier export.
 
     Raises UserError if the system refuses.
     """

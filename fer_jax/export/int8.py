@@ -1,7 +1,6 @@
-"""Eight bits for weights and activations of an ONNX graph, where a quarter of the size matters."""
+"""Write an ONNX graph with weights and activations in eight bits, for a quarter of the size."""
 
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,36 +9,35 @@ import numpy as np
 from fer_jax.export.onnx import LOGITS
 
 MOST_PARAMETERS = 100_000
-"""Networks up to this size are written as int8 too: where every kilobyte counts, they are the ones used."""
+"""Networks up to this size are exported in int8 too: they are the ones used where every kilobyte counts."""
 CALIBRATION_FACES = 512
 
 
 def quantize_onnx(model: bytes, faces: np.ndarray, **options: Any) -> bytes:
-    """A float graph of ``export_onnx`` with its convolutions in eight bits, same input and output.
+    """Put the layers of a float graph from ``build_onnx`` into eight bits, with the same input and output.
 
-    Static quantization by onnxruntime: uint8 activations, whose ranges are the extremes over ``faces``, and
-    int8 weights with a scale for each channel. Weights take seven of the eight bits: with all, processors
-    without VNNI saturate when they add up. Normalization, the last layer, temperature and softmax stay in
-    float32.
+    This is static quantization by onnxruntime. Activations are uint8, in the range of their extremes over
+    ``faces``. Weights are int8 with a scale for each channel. They use seven of the eight bits, since with
+    eight, sums saturate on processors without VNNI. Normalization, the last layer, temperature and softmax
+    stay in float32.
 
     Args:
       model: serialized ``onnx.ModelProto``.
-      faces: uint8 (N, 48, 48, 1), like those it will see; some hundreds.
-      options: of onnxruntime's ``quantize_static``, in place of those described.
+      faces: uint8 (N, 48, 48, 1), some hundreds, like those that the network will see.
+      options: of onnxruntime's ``quantize_static``, in place of the ones described.
     """
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Reader(quantization.CalibrationDataReader):
-        """Faces a batch at a time, as onnxruntime asks for them."""
+    batches = ({"images": faces[start : start + 64]} for start in range(0, len(faces), 64))
 
-        def __init__(self) -> None:
-            self._batches = _batches(faces)
+    class Reader(quantization.CalibrationDataReader):
+        """Give onnxruntime one batch of faces after the other."""
 
         def get_next(self) -> dict[str, np.ndarray] | None:
-            return next(self._batches, None)
+            return next(batches, None)
 
-    described = {
+    defaults = {
         "quant_format": quantization.QuantFormat.QDQ,
         "op_types_to_quantize": ["Conv", "Gemm", "Relu", "Add", "MaxPool"],
         "nodes_to_exclude": [LOGITS],
@@ -49,18 +47,8 @@ def quantize_onnx(model: bytes, faces: np.ndarray, **options: Any) -> bytes:
         "weight_type": quantization.QuantType.QInt8,
     }
     with tempfile.TemporaryDirectory() as folder:
-        given, prepared, quantized = (Path(folder) / f"{n}.onnx" for n in ("given", "prepared", "quantized"))
-        given.write_bytes(model)
-        quant_pre_process(given, prepared, skip_optimization=True, skip_symbolic_shape=True)
-        quantization.quantize_static(
-            prepared,
-            quantized,
-            Reader(),
-            **(described | options),
-        )
+        whole, prepared, quantized = (Path(folder) / f"{n}.onnx" for n in ("whole", "prepared", "quantized"))
+        whole.write_bytes(model)
+        quant_pre_process(whole, prepared, skip_optimization=True, skip_symbolic_shape=True)
+        quantization.quantize_static(prepared, quantized, Reader(), **(defaults | options))
         return quantized.read_bytes()
-
-
-def _batches(faces: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
-    for start in range(0, len(faces), 64):
-        yield {"images": faces[start : start + 64]}

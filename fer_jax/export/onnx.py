@@ -1,88 +1,141 @@
-"""A trained network as an ONNX graph, built layer by layer from its config and its parameters' names.
+"""Build an ONNX graph of a trained network, layer by layer, from its config and its parameters' names.
 
-There is a converter, jax2onnx; it cannot be installed beside the Orbax that we need, and these networks have
-few kinds of layers. A test holds the graph against the Flax modules, and a parameter that the graph leaves
-out is an error, so that the two cannot drift apart unseen.
+The converter jax2onnx cannot be installed beside the Orbax that we need, and these networks have few kinds
+of layers. A test compares the graph with the Flax modules, and a parameter that the graph leaves out is an
+error, so that the two cannot differ unnoticed.
 """
 
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 import numpy as np
+from flax.traverse_util import flatten_dict
 
-from fer_jax.checkpoints.save import Weights
+import fer_jax
+from fer_jax.classifier import Classifier
 from fer_jax.errors import UserError
-from fer_jax.export.graph import Graph
 from fer_jax.labels import NUM_CLASSES, SIDE
 from fer_jax.models import create_model
 from fer_jax.transforms.normalize import Normalization
 
 OPSET = 17
-"""Old enough for the runtimes of recent years, onnxruntime from 1.13 on, those of browsers and phones."""
+"""Old enough for recent runtimes, those of browsers and phones too; onnxruntime has it from 1.13 on."""
 IR_VERSION = 8
 EPSILON = 1e-5
-"""Of the BatchNorm layers."""
+"""Epsilon of the BatchNorm layers."""
 LOGITS = "logits"
 """Name of the last dense layer and its output, before the temperature."""
 
 
-class Parameters:
-    """The arrays of a network by their path, such as ``params/Conv_0/kernel``; remembers which were taken."""
+class Graph:
+    """An ONNX graph, built node by node from the parameters of a network.
 
-    def __init__(self, variables: Mapping[str, Any]):
-        leaves = jax.tree_util.tree_leaves_with_path(variables)
-        self._left = {"/".join(str(part.key) for part in path): np.asarray(leaf) for path, leaf in leaves}
+    Methods that add a node return the name of its output. ``unused`` has the parameters that the graph does
+    not use yet, by path, such as ``params/Conv_0/kernel``.
+    """
+
+    def __init__(self, variables: Mapping[str, Any]) -> None:
+        self.unused = flatten_dict(variables, sep="/")
+        self._nodes: list[Any] = []
+        self._constants: list[Any] = []
 
     def take(self, path: str) -> np.ndarray:
-        """The array, as float64; each once."""
-        return self._left.pop(path).astype(np.float64)
+        """Return a parameter as float64, only once."""
+        return np.asarray(self.unused.pop(path), np.float64)
 
-    def folded(self, layer: str, norm: str) -> tuple[np.ndarray, np.ndarray]:
-        """Kernel (..., F) of a layer without bias, times the BatchNorm behind it, and bias (F,) of both."""
+    def take_folded(self, layer: str, norm: str) -> tuple[np.ndarray, np.ndarray]:
+        """Fold a BatchNorm into the layer without bias before it -> kernel (..., F) and bias (F,)."""
         scale, bias = self.take(f"params/{norm}/scale"), self.take(f"params/{norm}/bias")
         mean, var = self.take(f"batch_stats/{norm}/mean"), self.take(f"batch_stats/{norm}/var")
         factor = scale / np.sqrt(var + EPSILON)
         return self.take(f"params/{layer}/kernel") * factor, bias - mean * factor
 
-    def left(self) -> list[str]:
-        """Paths that nobody took."""
-        return sorted(self._left)
+    def constant(self, name: str, value: np.ndarray) -> str:
+        """Add an array to the graph, float64 as float32."""
+        from onnx import numpy_helper
+
+        value = np.asarray(value)
+        stored = value.astype(np.float32) if value.dtype == np.float64 else value
+        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(stored), name))
+        return name
+
+    def add(self, op: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
+        """Add a node with one output."""
+        from onnx import helper
+
+        name = output or f"{op.lower()}_{len(self._nodes)}"
+        self._nodes.append(helper.make_node(op, list(inputs), [name], name, **attributes))
+        return name
+
+    def dense(self, x: str, kernel: np.ndarray, bias: np.ndarray, *, output: str | None = None) -> str:
+        """Multiply (N, I) by a kernel (I, O) and add a bias (O,) -> (N, O)."""
+        name = output or f"dense_{len(self._nodes)}"
+        arrays = self.constant(f"{name}/kernel", kernel), self.constant(f"{name}/bias", bias)
+        return self.add("Gemm", x, *arrays, output=name)
+
+    def convolution(self, x: str, kernel: np.ndarray, bias: np.ndarray, *, strides: int, side: int) -> str:
+        """Convolve (N, I, side, side) with a square kernel (K, K, I, O) of Flax, padded as its ``SAME``."""
+        size = kernel.shape[0]
+        # The odd pixel of padding goes to the right and below.
+        padding = max((-(-side // strides) - 1) * strides + size - side, 0)
+        before, after = padding // 2, padding - padding // 2
+        name = f"convolution_{len(self._nodes)}"
+        return self.add(
+            "Conv",
+            x,
+            self.constant(f"{name}/kernel", kernel.transpose(3, 2, 0, 1)),
+            self.constant(f"{name}/bias", bias),
+            kernel_shape=[size, size],
+            pads=[before, before, after, after],
+            strides=[strides, strides],
+            output=name,
+        )
+
+    def model(self, name: str) -> Any:
+        """Make an ``onnx.ModelProto`` from ``images`` to ``probabilities``, and check it."""
+        import onnx
+        from onnx import helper
+
+        types = onnx.TensorProto
+        images = helper.make_tensor_value_info("images", types.UINT8, ("N", SIDE, SIDE, 1))
+        probabilities = helper.make_tensor_value_info("probabilities", types.FLOAT, ("N", NUM_CLASSES))
+        model = helper.make_model(
+            helper.make_graph(self._nodes, name, [images], [probabilities], self._constants),
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="fer_jax",
+            producer_version=fer_jax.__version__,
+        )
+        onnx.checker.check_model(model, full_check=True)
+        return model
 
 
-def build_onnx(weights: Weights, config: Mapping[str, Any]):
-    """The network as an ``onnx.ModelProto`` from grey levels to probabilities, checked by ONNX's own checker.
+def build_onnx(classifier: Classifier) -> Any:
+    """Build an ``onnx.ModelProto`` from grey levels to probabilities, checked by ONNX's own checker.
 
-    Input ``images`` uint8 (N, 48, 48, 1), output ``probabilities`` float32 (N, 7), N free. Inside:
+    Input ``images`` uint8 (N, 48, 48, 1), output ``probabilities`` float32 (N, 7), any N. Inside are
     normalization, the network in float32 with each BatchNorm folded into the layer before it, temperature.
 
     Raises:
       UserError: there is no graph for this kind of network.
       ValueError: the network has parameters that the graph does not use.
     """
-    import onnx
-
+    config, weights = classifier.config, classifier.weights
     if config["model"] not in _NETWORKS:
         raise UserError(f"model={config['model']!r}: ONNX export knows {' and '.join(_NETWORKS)}")
-    parameters, graph = Parameters(weights.variables), Graph()
+    graph = Graph(weights.variables)
     x = _normalize(graph, "images", weights.normalization, kind=config["normalize"])
-    logits = _NETWORKS[config["model"]](graph, x, parameters, config[config["model"]])
-    if unused := parameters.left():
-        raise ValueError(f"the ONNX graph does not use {', '.join(unused)}")
+    logits = _NETWORKS[config["model"]](graph, x, config[config["model"]])
+    if graph.unused:
+        raise ValueError(f"the ONNX graph does not use {', '.join(sorted(graph.unused))}")
     logits = graph.add("Div", logits, graph.constant("temperature", np.float32(weights.temperature("one"))))
     graph.add("Softmax", logits, output="probabilities", axis=-1)
-    return graph.model(
-        name=f"fer_jax {config['model']}",
-        inputs={"images": (onnx.TensorProto.UINT8, ("N", SIDE, SIDE, 1))},
-        outputs={"probabilities": (onnx.TensorProto.FLOAT, ("N", NUM_CLASSES))},
-        opset=OPSET,
-        ir_version=IR_VERSION,
-    )
+    return graph.model(f"fer_jax {config['model']}")
 
 
 def _normalize(graph: Graph, images: str, statistics: Normalization, *, kind: str) -> str:
-    """As ``preprocess.normalize``; (N, 48, 48, 1) -> the same shape, float32."""
+    """Add ``transforms.normalize.normalize``: (N, 48, 48, 1) -> the same shape, float32."""
     import onnx
 
     x = graph.add("Cast", images, to=onnx.TensorProto.FLOAT)
@@ -96,64 +149,54 @@ def _normalize(graph: Graph, images: str, statistics: Normalization, *, kind: st
     return graph.add("Div", x, graph.add("Where", graph.add("Equal", std, zero), one, std))
 
 
-def _mlp(graph: Graph, x: str, parameters: Parameters, options: Mapping[str, Any]) -> str:
-    """As ``models.mlp.MLP``, to logits."""
+def _mlp(graph: Graph, x: str, options: Mapping[str, Any]) -> str:
+    """Add ``models.mlp.MLP``, up to the logits."""
     x = graph.add("Flatten", x, axis=1)
     for number in range(len(options["hidden"])):
-        x = graph.dense(x, *parameters.folded(f"Dense_{number}", f"BatchNorm_{number}"))
-        x = graph.add("Relu", x)
-    return _classify(graph, x, parameters, f"Dense_{len(options['hidden'])}")
+        x = graph.add("Relu", graph.dense(x, *graph.take_folded(f"Dense_{number}", f"BatchNorm_{number}")))
+    return _classify(graph, x, f"Dense_{len(options['hidden'])}")
 
 
-def _cnn(graph: Graph, x: str, parameters: Parameters, options: Mapping[str, Any]) -> str:
-    """As ``models.cnn.CNN``, to logits."""
+def _cnn(graph: Graph, x: str, options: Mapping[str, Any]) -> str:
+    """Add ``models.cnn.CNN``, up to the logits."""
     # Channels first, as ONNX wants them: with one channel the same numbers in the same order.
     x = graph.add("Reshape", x, graph.constant("channels_first", np.array([0, 1, SIDE, SIDE])))
     model = create_model("cnn", options)
     activate = functools.partial(_activate, graph, name=model.activation)
-    stem = parameters.folded("Conv_0", "BatchNorm_0")
+    stem = graph.take_folded("Conv_0", "BatchNorm_0")
     x = activate(graph.convolution(x, *stem, strides=model.stem_stride, side=SIDE))
     channels, number = model.widths[0], 0
     for stage, (features, count) in enumerate(zip(model.widths, model.blocks, strict=True)):
-        side = model.stage_side(stage)
         if stage > 0:
             x = graph.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
         for _ in range(count):
-            name = f"ResidualBlock_{number}"
-            project = channels != features
-            x = _block(graph, x, parameters, name, activate, side=side, project=project)
+            name, project = f"ResidualBlock_{number}", channels != features
+            x = _block(graph, x, name, activate, side=model.stage_side(stage), project=project)
             channels, number = features, number + 1
     x = graph.add("Flatten", graph.add("GlobalAveragePool", x), axis=1)
-    return _classify(graph, x, parameters, "Dense_0")
+    return _classify(graph, x, "Dense_0")
 
 
 def _block(
-    graph: Graph,
-    x: str,
-    parameters: Parameters,
-    name: str,
-    activate: Callable[[str], str],
-    *,
-    side: int,
-    project: bool,
+    graph: Graph, x: str, name: str, activate: Callable[[str], str], *, side: int, project: bool
 ) -> str:
-    """As ``models.cnn.ResidualBlock``."""
+    """Add ``models.cnn.ResidualBlock``."""
 
     def convolution(x: str, number: int) -> str:
-        kernel, bias = parameters.folded(f"{name}/Conv_{number}", f"{name}/BatchNorm_{number}")
-        return graph.convolution(x, kernel, bias, strides=1, side=side)
+        folded = graph.take_folded(f"{name}/Conv_{number}", f"{name}/BatchNorm_{number}")
+        return graph.convolution(x, *folded, strides=1, side=side)
 
     y = convolution(activate(convolution(x, 0)), 1)
     return activate(graph.add("Add", convolution(x, 2) if project else x, y))
 
 
 def _activate(graph: Graph, x: str, *, name: str) -> str:
-    """As ``models.cnn.ACTIVATIONS``."""
+    """Add a function of ``models.cnn.ACTIVATIONS``."""
     return graph.add("Mul", x, graph.add("Sigmoid", x)) if name == "silu" else graph.add("Relu", x)
 
 
-def _classify(graph: Graph, x: str, parameters: Parameters, name: str) -> str:
-    kernel, bias = parameters.take(f"params/{name}/kernel"), parameters.take(f"params/{name}/bias")
+def _classify(graph: Graph, x: str, name: str) -> str:
+    kernel, bias = graph.take(f"params/{name}/kernel"), graph.take(f"params/{name}/bias")
     return graph.dense(x, kernel, bias, output=LOGITS)
 
 

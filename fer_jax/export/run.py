@@ -1,4 +1,4 @@
-"""``--mode=export``: the network as files that run without this package."""
+"""``--mode=export``: write the network as files that run without this package."""
 
 import importlib
 import json
@@ -10,92 +10,64 @@ from typing import Any
 import numpy as np
 
 import fer_jax
-from fer_jax.checkpoints import choose as choose_weights
 from fer_jax.checkpoints import shipped
-from fer_jax.checkpoints.save import Record, Weights
-from fer_jax.data import load_dataset
+from fer_jax.checkpoints.choose import choose, require_one_run, uses_shipped
+from fer_jax.classifier import Classifier
 from fer_jax.data.faces import Faces
-from fer_jax.data.synthetic.faces import draw_faces
+from fer_jax.data.load import labelled_faces, load_dataset
+from fer_jax.data.synthetic import draw_faces
 from fer_jax.errors import UserError
-from fer_jax.evaluate import run as run_evaluate
-from fer_jax.export.files import (
-    ABOUT,
-    INT8,
-    JAX_EXPORT,
-    ONNX,
-    compare,
-    jax_predict,
-    onnx_predict,
-    write,
-)
+from fer_jax.export.files import ABOUT, INT8, JAX_EXPORT, ONNX, compare, jax_predict, onnx_predict, write
 from fer_jax.export.int8 import CALIBRATION_FACES, MOST_PARAMETERS, quantize_onnx
 from fer_jax.export.jax_export import PLATFORMS, export_jax
 from fer_jax.export.onnx import IR_VERSION, OPSET, build_onnx
 from fer_jax.labels import NUM_CLASSES, SIDE
-from fer_jax.models import count_parameters
-from fer_jax.train import seeds as run_seeds
+from fer_jax.runtime.command import Command
 
 _PACKAGES = ("jax", "jaxlib", "flax", "onnx", "onnxruntime")
 
 
-def export(
-    where: Path,
-    given: Mapping[str, Any],
-    overrides: list[str],
-    output: str | None,
-    *,
-    shipped_name: str | None = None,
-) -> None:
-    """Writes the best checkpoint in the workdir ``where`` as ONNX and ``jax.export`` into a folder.
+def run(command: Command) -> None:
+    """Write the best checkpoint as ONNX and ``jax.export`` into the output folder.
 
-    ``model.onnx``, ``model.jax_export`` and ``model.json``, which describes them, and ``model-int8.onnx`` for
+    Write ``model.onnx``, ``model.jax_export``, their description ``model.json``, and ``model-int8.onnx`` for
     a network of at most ``MOST_PARAMETERS``. The first two are run on a few faces and compared with the
     checkpoint before anything is written.
 
-    Args:
-      where: the workdir whose best checkpoint is used.
-      given: the command's config.
-      overrides: the fields that the command line set.
-      output: the folder to write to; made if need be.
-      shipped_name: see ``choose_weights``.
-
     Raises:
-      UserError: no output, a library that is missing, no checkpoint, bad input, or a file that does not give
-        the checkpoint's probabilities.
+      UserError: no output, a missing library, no checkpoint, bad input, or a file that does not give the
+        checkpoint's probabilities.
     """
-    folder = _check_request(where, given, overrides, output)
-    weights, record, config, row = run_evaluate.load_record(
-        where, given, overrides, shipped_name=shipped_name
-    )
+    folder = _check_request(command)
+    classifier = choose(command)
+    config = classifier.config
     if config["views"] != "one":
-        print(f"one view of each face is in the files; this run is evaluated with views={config['views']}")
-    contents = {
-        ONNX: build_onnx(weights, config).SerializeToString(),
-        JAX_EXPORT: export_jax(weights, config),
-    }
-    readers = {ONNX: onnx_predict, JAX_EXPORT: jax_predict}
-    differences = {name: compare(name, readers[name](contents[name]), weights, config) for name in contents}
-    about = describe(weights, record, _accuracy(where, shipped_name, record, row))
-    if count_parameters(weights.variables["params"]) <= MOST_PARAMETERS:
-        contents[INT8], about["int8"] = _int8(contents[ONNX], config, named="dataset" in overrides)
-    about["files"] = {
-        name: {"bytes": len(content)} | ({"largest_difference": differences[name]} if name in readers else {})
-        for name, content in contents.items()
-    }
+        print(f"the files see one view of each face; this run is evaluated with views={config['views']}")
+    contents = {ONNX: build_onnx(classifier).SerializeToString(), JAX_EXPORT: export_jax(classifier)}
+    predicts = {ONNX: onnx_predict(contents[ONNX]), JAX_EXPORT: jax_predict(contents[JAX_EXPORT])}
+    differences = {name: compare(name, predict, classifier) for name, predict in predicts.items()}
+    about = _about(classifier, _accuracy(command, classifier))
+    if classifier.num_parameters <= MOST_PARAMETERS:
+        contents[INT8], about["int8"] = _int8(contents[ONNX], config, named="dataset" in command.overrides)
+    about["files"] = {name: {"bytes": len(content)} for name, content in contents.items()}
+    for name, difference in differences.items():
+        about["files"][name]["largest_difference"] = difference
     contents[ABOUT] = (json.dumps(about, indent=2) + "\n").encode()
     write(folder, contents)
-    _report(folder, contents, about)
+    _print_summary(folder, contents, about)
 
 
-def _check_request(where: Path, given: Mapping[str, Any], overrides: list[str], output: str | None) -> Path:
+def _check_request(command: Command) -> Path:
+    """Return the output folder. Raise UserError if the command cannot be done."""
+    output, views = command.output, command.config["views"]
     if output is None:
         raise UserError("--mode=export needs --output=DIR")
     folder = Path(output)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{output}: is a file; a folder to write the model's files to was expected")
-    if "views" in overrides and given["views"] != "one":
-        raise UserError(f"config.views is {given['views']!r}; an exported network sees one view of a face")
-    run_seeds.require_one(where)
+    if "views" in command.overrides and views != "one":
+        raise UserError(f"config.views is {views!r}; an exported network sees one view of a face")
+    require_one_run(command.workdir)
     for name in ("onnx", "onnxruntime", "flatbuffers"):
         try:
             importlib.import_module(name)
@@ -104,8 +76,10 @@ def _check_request(where: Path, given: Mapping[str, Any], overrides: list[str], 
     return folder
 
 
-def describe(weights: Weights, record: Record, accuracy: dict[str, Any]) -> dict[str, Any]:
-    """The content of ``model.json``, but for the files."""
+def _about(classifier: Classifier, accuracy: dict[str, Any]) -> dict[str, Any]:
+    """Make the content of ``model.json``, except its entries about the files."""
+    record = classifier.record
+    config = record.config
     return {
         "labels": record.labels,
         "input": {"name": "images", "dtype": "uint8", "shape": ["N", SIDE, SIDE, 1]},
@@ -115,16 +89,16 @@ def describe(weights: Weights, record: Record, accuracy: dict[str, Any]) -> dict
         "postprocessing": "none: probabilities in the order of the labels, the temperature inside the graph",
         "views": "one",
         "model": {
-            "name": record.config["model"],
-            "sizes": record.config[record.config["model"]],
-            "normalize": record.config["normalize"],
-            "parameters": count_parameters(weights.variables["params"]),
-            "temperature": float(weights.temperature("one")),
+            "name": config["model"],
+            "sizes": config[config["model"]],
+            "normalize": config["normalize"],
+            "parameters": classifier.num_parameters,
+            "temperature": float(classifier.weights.temperature("one")),
         },
         "trained": {
-            "dataset": Path(record.config["dataset"]).name,
+            "dataset": Path(config["dataset"]).name,
             "data": record.data,
-            "epoch": record.rows[-1]["epoch"],
+            "epoch": classifier.row["epoch"],
         },
         "accuracy": accuracy,
         "onnx": {"opset": OPSET, "ir_version": IR_VERSION},
@@ -133,41 +107,42 @@ def describe(weights: Weights, record: Record, accuracy: dict[str, Any]) -> dict
     }
 
 
-def _accuracy(where: Path, shipped_name: str | None, record: Record, row: dict[str, Any]) -> dict[str, Any]:
-    """What is known of the checkpoint: the shipped figures, or those of the run's epoch."""
+def _accuracy(command: Command, classifier: Classifier) -> dict[str, Any]:
+    """Return the known accuracy of the weights: the shipped figures, or those of the run's epoch."""
     about = {"split": "validation", "views": "one"}
-    if choose_weights.uses_shipped(where, shipped_name):
-        figures = shipped.read_about(shipped_name)["figures"]["validation"]["one"]
+    if uses_shipped(command):
+        figures = shipped.read_about(command.shipped_name)["figures"]["validation"]["one"]
         return about | {name: figures[name] for name in ("accuracy", "num_examples")}
-    return about | {"accuracy": row["val_accuracy"], "num_examples": record.data.get("validation")}
+    faces = classifier.record.data.get("validation")
+    return about | {"accuracy": classifier.row["val_accuracy"], "num_examples": faces}
 
 
 def _int8(model: bytes, config: Mapping[str, Any], *, named: bool) -> tuple[bytes, dict[str, Any]]:
-    """The quantized graph and what is known of it.
+    """Quantize a graph -> the quantized graph, and its entry in ``model.json``.
 
     Args:
       model: the float graph.
-      config: of the run; its data set gives the faces, if it is there and labelled.
+      config: of the run; its data set gives the faces, if it is there and has labels.
       named: whether the command line gave the data set, which then must be readable.
     """
     train, scored, reason = None, None, None
     try:
         splits = load_dataset(config)
         train = splits.train.images
-        scored = run_evaluate.labelled_faces(config, splits)
+        scored = labelled_faces(splits, split=config["split"], dataset=config["dataset"])
     except UserError as error:
         if named:
             raise
-        reason = str(error)
-    faces = draw_faces(CALIBRATION_FACES, seed=0).images if train is None else _sample(train)
-    source = "built-in drawn faces" if train is None else f"training faces of {Path(config['dataset']).name}"
+        reason = f"not measured: {error}; --config.dataset=PATH names the data set"
+    if train is None:
+        faces, source = draw_faces(CALIBRATION_FACES, seed=0).images, "built-in drawn faces"
+    else:
+        chosen = np.random.default_rng(0).permutation(len(train))[:CALIBRATION_FACES]
+        faces, source = train[np.sort(chosen)], f"training faces of {Path(config['dataset']).name}"
     quantized = quantize_onnx(model, faces)
     about = {"calibrated_on": f"{len(faces)} {source}", "split": config["split"], "views": "one"}
     if scored is None:
-        return quantized, about | {
-            "accuracy": None,
-            "reason": f"not measured: {reason}; --config.dataset=PATH names the data set",
-        }
+        return quantized, about | {"accuracy": None, "reason": reason}
     return quantized, about | {
         "accuracy": _score(quantized, scored),
         "accuracy_of_float32": _score(model, scored),
@@ -175,34 +150,28 @@ def _int8(model: bytes, config: Mapping[str, Any], *, named: bool) -> tuple[byte
     }
 
 
-def _sample(images: np.ndarray) -> np.ndarray:
-    chosen = np.random.default_rng(0).permutation(len(images))[:CALIBRATION_FACES]
-    return images[np.sort(chosen)]
-
-
 def _score(model: bytes, faces: Faces) -> float:
+    """Accuracy of an ONNX file, a fraction."""
     predict = onnx_predict(model)
     parts = [predict(faces.images[start : start + 64]).argmax(-1) for start in range(0, len(faces), 64)]
     return float(np.mean(np.concatenate(parts) == faces.labels))
 
 
-def _report(folder: Path, contents: Mapping[str, bytes], about: Mapping[str, Any]) -> None:
-    """What was written, for the person who asked."""
+def _print_summary(folder: Path, contents: Mapping[str, bytes], about: Mapping[str, Any]) -> None:
     known = about["accuracy"]
     print(f"accuracy: {known['accuracy']:.2%} of {known['num_examples']:,} validation faces, one view")
     print(f"written to {folder}/:")
     for name, content in contents.items():
         line = f"  {name:<17}{size_text(len(content)):>9}"
-        if "largest_difference" in about["files"].get(name, {}):
-            line += (
-                f"  differs from the checkpoint by {about['files'][name]['largest_difference']:.0e} at most"
-            )
+        difference = about["files"].get(name, {}).get("largest_difference")
+        if difference is not None:
+            line += f"  differs from the checkpoint by {difference:.0e} at most"
         print(line)
     if int8 := about.get("int8"):
-        print(f"{INT8}: calibrated on {int8['calibrated_on']}; {_kept(int8)}")
+        print(f"{INT8}: calibrated on {int8['calibrated_on']}; {_int8_accuracy(int8)}")
 
 
-def _kept(int8: Mapping[str, Any]) -> str:
+def _int8_accuracy(int8: Mapping[str, Any]) -> str:
     if int8["accuracy"] is None:
         return f"accuracy {int8['reason']}"
     return (
@@ -212,5 +181,5 @@ def _kept(int8: Mapping[str, Any]) -> str:
 
 
 def size_text(count: int) -> str:
-    """Bytes for people."""
+    """Format a number of bytes as MB or kB."""
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"

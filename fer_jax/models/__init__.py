@@ -1,4 +1,4 @@
-"""Networks, chosen by the name that ``config.model`` gives."""
+"""Networks, by the names of ``config.model``."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fer_jax.errors import UserError
 from fer_jax.labels import NUM_CLASSES, SIDE
 from fer_jax.models.cnn import CNN
 from fer_jax.models.mlp import MLP
@@ -16,25 +15,23 @@ MODELS = {"mlp": MLP, "cnn": CNN}
 
 
 def create_model(name: str, options: Mapping[str, Any]) -> nn.Module:
-    """The network ``name`` with its layer sizes.
-
-    Args:
-      name: a key of ``MODELS``.
-      options: the fields of ``config.<name>``, passed to the module.
-
-    Raises:
-      UserError: no network has this name.
-    """
+    """Make the network ``name`` with the fields of ``config.<name>``. Raises ValueError for unknown names."""
     if name not in MODELS:
-        raise UserError(f"model={name!r} is unknown; choose one of {', '.join(MODELS)}")
+        raise ValueError(f"model={name!r} is unknown; choose one of {', '.join(MODELS)}")
     return MODELS[name](**options, num_classes=NUM_CLASSES)
 
 
 def init_variables(model: nn.Module, key: jax.Array) -> dict[str, Any]:
-    """Fresh ``params`` and ``batch_stats`` (empty where the network has no BatchNorm), float32."""
-    # Compiled, since only then is the forward pass left out that finds the shapes.
+    """Initialize ``params`` and ``batch_stats`` (empty where the network has no BatchNorm), float32."""
+    # Compiled, since the compiler drops the forward pass, which only finds the shapes.
     variables = jax.jit(model.init, static_argnames="train")(key, jnp.zeros((1, SIDE, SIDE, 1)), train=False)
     return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
+
+
+def output_layer(params: Mapping[str, Any]) -> str | None:
+    """Name of the dense layer that gives the logits, the last one outside blocks; None if there is none."""
+    dense = [name for name in params if name.startswith("Dense_")]
+    return max(dense, key=lambda name: int(name.removeprefix("Dense_")), default=None)
 
 
 def count_parameters(params: Any) -> int:
@@ -43,7 +40,7 @@ def count_parameters(params: Any) -> int:
 
 
 def parameter_table(params: Any) -> str:
-    """One line a layer: name, shape of its kernel, parameters; and the total."""
+    """Format one line a layer (name, shape of its kernel, parameters) and one with the total."""
     layers: dict[str, tuple[str, int]] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         *layer, leaf_name = (str(part.key) for part in path)

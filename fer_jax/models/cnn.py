@@ -1,4 +1,4 @@
-"""The CNN: a small residual network shaped for accuracy per minute, on a CPU too."""
+"""The CNN: a small residual network that reaches its accuracy in few minutes, also on a CPU."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,9 +17,9 @@ ACTIVATIONS = {"relu": nn.relu, "silu": nn.silu}
 class CNN(nn.Module):
     """Stem, stages of residual blocks with pooling between them, global mean, dropout, dense layer of 7.
 
-    The stem halves 48 x 48 to 24 x 24, unless its stride is 1; each further stage halves again. Few channels
-    at the large sizes, where XLA's CPU convolutions are slowest, and most parameters at the small ones.
-    Input float32 (N, 48, 48, 1), output logits float32 (N, num_classes).
+    The stem halves 48 x 48 to 24 x 24, unless its stride is 1; each stage after the first halves again.
+    The large sizes have few channels, since XLA's CPU convolutions are slowest there; most
+    parameters are at the small ones. Input float32 (N, 48, 48, 1), output logits float32 (N, num_classes).
 
     Attributes:
       widths: channels of each stage.
@@ -40,7 +40,7 @@ class CNN(nn.Module):
     activation: str = "relu"
 
     def stage_side(self, stage: int) -> int:
-        """Pixels a side of the feature maps of a stage, from 0, where the face has 48."""
+        """Pixels a side of the feature maps of a stage (0 is the first), for a face of 48 x 48."""
         return SIDE // self.stem_stride // 2**stage
 
     @nn.compact

@@ -1,9 +1,9 @@
 """3 x 3 convolutions with a fifth to a third of the multiplications, for wide layers on a CPU.
 
 Winograd, "Arithmetic complexity of computations", 1980; for networks, Lavin and Gray, "Fast algorithms for
-convolutional neural networks", 2016. An output tile of m x m pixels is a polynomial product, taken by values
-at m + 2 points along each axis: ``to_values``, multiply point by point, ``from_values``. Everything is a
-matrix product, XLA's fastest operation on a CPU.
+convolutional neural networks", 2016. An output tile of m x m pixels is a product of polynomials. It is
+computed from their values at m + 2 points along each axis: ``to_values``, multiply point by point,
+``from_values``. Every step is a matrix product, XLA's fastest operation on a CPU.
 """
 
 import functools
@@ -16,16 +16,16 @@ _POINTS = (0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0)
 """Where the polynomials are evaluated, besides infinity: small powers of two keep float32's error small."""
 
 _TILES = (6, 5, 4, 3)
-"""Pixels a side of an output tile: of those that divide the image the largest, so that none is padded."""
+"""Pixels a side of an output tile: the largest of these that divides the image, so that none is padded."""
 
 _FEWEST_FACES, _FEWEST_CHANNELS = 16, 64
-"""Below, moving to values and back costs as much as it saves (benchmarks/notes.md)."""
+"""With fewer, the steps to values and back cost as much as they save (benchmarks/notes.md)."""
 
 
 def suits(images: jax.Array, features: int) -> bool:
-    """Whether this is the faster way on a CPU, for (N, H, W, C) to (N, H, W, features).
+    """Whether this is faster on a CPU than the direct sum, for (N, H, W, C) to (N, H, W, features).
 
-    False where N is not a number yet, as in an export for any number of faces.
+    False where N is not known yet, as in an export for any number of faces.
     """
     count, height, width, channels = images.shape
     return (
@@ -40,7 +40,7 @@ def suits(images: jax.Array, features: int) -> bool:
 
 @jax.custom_vjp
 def convolve(images: jax.Array, kernel: jax.Array) -> jax.Array:
-    """``SAME`` convolution without stride, float32 (N, S, S, C) by (3, 3, C, K) to (N, S, S, K).
+    """Convolve float32 (N, S, S, C) by (3, 3, C, K) to (N, S, S, K), ``SAME`` and without stride.
 
     Equal to the direct sum to about 1e-5 of the largest output. Raises ValueError unless S is a multiple of
     3, 4 or 5.
@@ -52,7 +52,7 @@ def convolve(images: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _forward(images: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The convolution, and the images' values (points, tiles, C), which the kernel's gradient needs."""
+    """Compute the convolution and the images' values (points, tiles, C), for the kernel's gradient."""
     tile, (channels, features) = _tile(images.shape[1]), kernel.shape[2:]
     to_values, from_values, kernel_to_values = _matrices(tile)
     points = len(to_values)
@@ -71,9 +71,9 @@ def _backward_rule(kept, gradient):
     values, kernel = kept
     tile = _tile(gradient.shape[1])
     _, from_values, kernel_to_values = _matrices(tile)
-    # The image's gradient is the convolution by the kernel turned around ...
+    # The image's gradient is the convolution by the reversed kernel. The kernel's gradient is made by the
+    # transposes of the three steps of _forward.
     image_gradient, _ = _forward(gradient, kernel[::-1, ::-1].swapaxes(2, 3))
-    # ... and the kernel's the transpose of each of the three steps of _forward.
     products = (from_values.T @ _split(gradient, tile)).reshape(*values.shape[:2], -1)
     kernel_values = values.swapaxes(1, 2) @ products
     kernel_gradient = kernel_to_values.T @ kernel_values.reshape(len(values), -1)
@@ -89,12 +89,13 @@ def _tile(side: int) -> int | None:
 
 @functools.cache
 def _matrices(tile: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """To an input tile's values, from products of values to an output tile, to a kernel's values.
+    """The matrices from an input tile to values, from products to an output tile, from a kernel to values.
 
-    Of the shapes ((m + 2)², (m + 2)²), (m², (m + 2)²), ((m + 2)², 9). With powers[s, j] the s-th power of
-    point j, output i is the sum over k of input i + k times kernel k. As powers[i + k] = powers[i] powers[k],
-    the kernel's values by its powers, times the inputs' values by the inverse of all powers, summed by
-    powers[i], are just that. At infinity only the highest power counts.
+    Shapes ((m + 2)², (m + 2)²), (m², (m + 2)²), ((m + 2)², 9). Along an axis, output i is the sum over k of
+    input i + k times kernel k. Let powers[s, j] be the s-th power of point j. The kernel's values are made by
+    its powers, the input's values by the inverse of all powers, and an output sums their products by
+    powers[i]. That equals the sum, since powers[i + k] = powers[i] powers[k]. At infinity only the highest
+    power counts.
     """
     size = tile + 2
     powers = np.zeros((size, size))
@@ -102,15 +103,14 @@ def _matrices(tile: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     powers[-1, -1] = 1
     images, outputs, kernel = np.linalg.inv(powers), powers[:tile].copy(), powers[:3].T.copy()
     outputs[-1, -1] = kernel[-1, -1] = 1
-    # A factor moved from one to the other leaves all products as they are, and the values of a size.
+    # Dividing one and multiplying the other changes no product, and makes the values similar in size.
     sizes = np.abs(images).max(1, keepdims=True)
-    both_axes = (np.kron(one, one).astype(np.float32) for one in (images / sizes, outputs, kernel * sizes))
-    return tuple(both_axes)
+    return tuple(np.kron(m, m).astype(np.float32) for m in (images / sizes, outputs, kernel * sizes))
 
 
 def _overlapping(images: jax.Array, tile: int) -> jax.Array:
-    """((m + 2)², tiles · C): each tile's pixels and a frame of one around it."""
-    _, side, _, _ = images.shape
+    """Cut images into ((m + 2)², tiles · C): each tile's pixels and a frame of one pixel around it."""
+    side = images.shape[1]
     padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
     offsets = range(tile + 2)
     pixels = [padded[:, i : i + side : tile, j : j + side : tile] for i in offsets for j in offsets]
@@ -118,14 +118,14 @@ def _overlapping(images: jax.Array, tile: int) -> jax.Array:
 
 
 def _split(images: jax.Array, tile: int) -> jax.Array:
-    """(m², tiles · C): the pixels of tiles side by side."""
+    """Cut images into (m², tiles · C): the pixels of tiles that do not overlap."""
     count, side, _, channels = images.shape
     tiles = images.reshape(count, side // tile, tile, side // tile, tile, channels)
     return tiles.transpose(2, 4, 0, 1, 3, 5).reshape(tile * tile, -1)
 
 
 def _join(tiles: jax.Array, shape: tuple[int, ...], tile: int) -> jax.Array:
-    """The inverse of ``_split``, for images of a shape."""
+    """Join tiles to images of a shape: the inverse of ``_split``."""
     count, side, _, channels = shape
     pixels = tiles.reshape(tile, tile, count, side // tile, side // tile, channels)
     return pixels.transpose(2, 3, 0, 4, 1, 5).reshape(shape)

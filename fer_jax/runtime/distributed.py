@@ -1,11 +1,12 @@
 """Several processes that train one network together, on JAX's own distributed runtime.
 
-All of them run the same program. The first one, number 0, alone reads and writes the workdir; what it finds
-there, and what any of them fails at, is told to all, so that none waits for one that is gone.
+All of them run the same program. Process 0 alone reads and writes the workdir. All learn what it finds there
+and what any of them fails at, so that none waits for one that is gone.
 """
 
 import atexit
 import contextlib
+import functools
 import json
 import os
 import sys
@@ -17,31 +18,31 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from fer_jax.data.compressed import os_reason
 from fer_jax.errors import UserError
+from fer_jax.runtime.files import one_line, os_reason
 from fer_jax.runtime.signals import Stopped
 
 _HEARTBEAT_SECONDS = 20
-"""A process that has not been heard of for so long counts as gone, and the others end."""
+"""A process that sends nothing for so long counts as gone, and the others end."""
 
 _GONE = ("Gloo", "NCCL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "heartbeat")
-"""What errors say that come of another process's end."""
+"""Words in the errors that JAX raises here when another process has ended."""
 
 
 @contextlib.contextmanager
-def joined(*, coordinator_address: str, num_processes: int, process_id: int) -> Iterator[None]:
-    """Within the block this process is one of several; to be entered before JAX starts a device.
+def joined(coordinator_address: str, num_processes: int, process_id: int) -> Iterator[None]:
+    """Make this process one of several within the block; enter it before JAX starts a device.
 
     Args:
-      coordinator_address: HOST:PORT of process 0; empty to find all three as Slurm, Open MPI, Kubernetes or
-        a TPU pod tell them.
-      num_processes: of them all; 0 to find it.
-      process_id: of this one, from 0; -1 to find it.
+      coordinator_address: HOST:PORT of process 0; empty to take all three from Slurm, Open MPI, Kubernetes or
+        a TPU pod.
+      num_processes: how many there are; 0 to find out.
+      process_id: of this one, from 0; -1 to find out.
 
     Raises:
       UserError: the other processes cannot be found or reached, or one of them is gone.
     """
-    # Signals are ours: each process notes them between steps, and all stop after the same one.
+    # We handle signals: each process notes them between steps, and all stop after the same one.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
@@ -53,13 +54,12 @@ def joined(*, coordinator_address: str, num_processes: int, process_id: int) -> 
         )
     except (RuntimeError, ValueError) as error:
         raise UserError(
-            f"the processes of this run could not meet ({' '.join(str(error).split())}); set "
-            "config.coordinator_address, num_processes and process_id, or start them by a scheduler that "
-            "JAX knows"
+            f"the processes of this run could not meet ({one_line(error, limit=None)}); set "
+            "config.coordinator_address, num_processes and process_id, or use a scheduler that JAX knows"
         ) from error
     with contextlib.ExitStack() as stack:
         if not is_first():
-            # The same lines as the first one's.
+            # It would print the same lines as process 0.
             nowhere = stack.enter_context(open(os.devnull, "w"))
             stack.enter_context(contextlib.redirect_stdout(nowhere))
         try:
@@ -67,87 +67,90 @@ def joined(*, coordinator_address: str, num_processes: int, process_id: int) -> 
         except BaseException as error:
             atexit.register(_leave, error.status if isinstance(error, Stopped) else 1)
             if isinstance(error, ValueError | RuntimeError) and any(word in str(error) for word in _GONE):
-                reason = str(error).splitlines()[0]
                 raise UserError(
-                    f"another process of this run has ended ({reason}); what was saved is whole: start all "
-                    "of them again by the same commands"
+                    f"another process of this run has ended ({str(error).splitlines()[0]}); what was saved "
+                    "is whole: start all of them again by the same commands"
                 ) from error
             raise
 
 
 def _leave(status: int) -> None:
-    """Ends the process without JAX's farewell, which waits for the others: they may wait for this one."""
+    """End the process without JAX's shutdown, which waits for others that may wait for this one."""
     sys.stdout.flush()
     if is_first():
-        # JAX aborts the others with pages of log when process 0 is gone: they may have their own last word.
+        # JAX aborts the others with pages of log when process 0 is gone: let them print their last line.
         time.sleep(1)
     os._exit(status)
 
 
 def is_first() -> bool:
-    """Whether this process is the one that reads and writes the workdir."""
+    """Return whether this process is process 0, which reads and writes the workdir."""
     return jax.process_index() == 0
 
 
-def on_first(work: Callable[[], Any]) -> Any:
-    """What ``work`` gives in process 0, which alone calls it; a value that JSON can hold.
+def first_process(work: Callable) -> Callable:
+    """Decorate a function to run in process 0 alone, and to return its result in all processes.
 
-    Raises:
-      UserError, OSError: as ``work``; in the other processes always UserError.
+    The result is a value that JSON can hold, or a NamedTuple of such values, which several processes get as
+    a list. Raises UserError and OSError as ``work`` does; in the other processes always UserError.
     """
-    return _together(lambda: work() if is_first() else None)[0]
+
+    @functools.wraps(work)
+    def in_first(*args: Any, **options: Any) -> Any:
+        return _together(lambda: work(*args, **options) if is_first() else None)[0]
+
+    return in_first
 
 
 def in_all(work: Callable[[], Any]) -> Any:
-    """What ``work`` gives here, once it has ended well in each process.
+    """Return the result of ``work`` here, once it has succeeded in each process.
 
-    Raises:
-      UserError, OSError: as ``work``, here or in another process.
+    Raises UserError and OSError as ``work`` does; UserError where it fails in another process.
     """
-    kept = []
-    _together(lambda: kept.append(work()))
-    return kept[0]
+    results = []
+    _together(lambda: results.append(work()))
+    return results[0]
 
 
 def in_any(flag: bool) -> bool:
-    """Whether ``flag`` is raised in any process."""
+    """Return whether ``flag`` is true in any process."""
     return any(_together(lambda: flag))
 
 
-def same_in_all(what: str, value: str) -> None:
-    """Raises UserError if ``value``, which is a digest of ``what``, is not the same in each process."""
-    values = _exchange(value)
-    for process, other in enumerate(values):
-        if other != values[0]:
+def same_in_all(what: str, digest: str) -> None:
+    """Raise UserError unless all processes have the same ``digest`` of ``what``."""
+    digests = _exchange(digest)
+    for process, other in enumerate(digests):
+        if other != digests[0]:
             raise UserError(f"process {process} has other {what} than process 0; start all of them alike")
 
 
 def from_first(tree: Any) -> Any:
-    """The arrays of process 0, in all processes; ``tree`` gives shapes and dtypes in the others."""
+    """Return the arrays of process 0 in all processes; ``tree`` gives shapes and dtypes in the others."""
     return tree if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(tree)
 
 
 def _together(work: Callable[[], Any]) -> list[Any]:
-    """What ``work`` gives in each process."""
+    """Do ``work`` in each process, and return all results; raise if it fails in any."""
     if jax.process_count() == 1:
         return [work()]
-    value, failure = None, None
+    result, failure = None, None
     try:
-        value = work()
+        result = work()
     except (UserError, OSError) as error:
         failure = error
     reason = failure and (str(failure) if isinstance(failure, UserError) else os_reason(failure))
-    found = [json.loads(text) for text in _exchange(json.dumps([value, reason]))]
+    found = [json.loads(text) for text in _exchange(json.dumps([result, reason]))]
     if failure:
         raise failure
     for process, (_, other) in enumerate(found):
         if other:
             raise UserError(f"process {process}: {other}")
-    return [value for value, _ in found]
+    return [result for result, _ in found]
 
 
 def _exchange(text: str) -> list[str]:
-    """The texts of all processes, in order."""
+    """Return the texts of all processes, in order."""
     if jax.process_count() == 1:
         return [text]
     mine = np.frombuffer(text.encode(), np.uint8)

@@ -1,21 +1,19 @@
-"""One training process at a time in a workdir, by a lock that ends with the process that holds it."""
+"""Let one process at a time train in a workdir."""
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from fer_jax.errors import UserError
+from filelock import FileLock, Timeout
 
-_NAME = ".lock"
+from fer_jax.errors import UserError
 
 
 @contextlib.contextmanager
 def locked(workdir: Path) -> Iterator[None]:
-    """Holds ``workdir`` for this process; the folder is made if need be.
+    """Hold ``workdir`` for this process, and make the folder if it is missing.
 
-    Raises:
-      UserError: another process holds it.
-      OSError: the folder cannot be written to.
+    Raises UserError if another process holds it, OSError if it cannot be written to.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     with try_lock(workdir) as mine:
@@ -28,22 +26,16 @@ def locked(workdir: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def try_lock(workdir: Path) -> Iterator[bool]:
-    """As ``locked``, but yields whether the lock was got. Raises OSError.
+    """Yield whether ``workdir`` is free; if it is, hold it for this process. Raises OSError.
 
-    The kernel lets go of the lock however the process ends; the file stays, and means nothing by itself.
-    Where there is no such lock (Windows, some network file systems) it always counts as got.
+    The kernel releases the lock however the process ends. A file system without locks counts as free.
     """
-    try:
-        import fcntl
-    except ImportError:
-        yield True
-        return
-    with open(workdir / _NAME, "ab") as file:
-        mine = True
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            mine = False
-        except OSError:
+            stack.enter_context(FileLock(workdir / ".lock").acquire(timeout=0))
+        except Timeout:
+            yield False
+            return
+        except NotImplementedError:
             pass  # a file system without locks
-        yield mine
+        yield True

@@ -1,4 +1,4 @@
-"""A bar with time left on a terminal, plain lines elsewhere."""
+"""Show progress: a bar with the time left on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -16,15 +16,7 @@ class EpochProgress:
     A bar needs a terminal on standard error; without one, a line appears at most every half minute.
     """
 
-    def __init__(
-        self,
-        *,
-        epoch: int,
-        epochs: int,
-        steps: int,
-        batch_size: int,
-        epochs_left: float,
-    ) -> None:
+    def __init__(self, *, epoch: int, epochs: int, steps: int, batch_size: int, epochs_left: float) -> None:
         """``epochs_left``: after this one, in epochs as long as it is."""
         self._title = f"epoch {epoch:>{len(str(epochs))}}/{epochs}"
         self._steps, self._batch_size, self._epochs_left = steps, batch_size, epochs_left
@@ -34,18 +26,18 @@ class EpochProgress:
         )
 
     def begin(self, seconds: float = 0.0) -> None:
-        """The steps begin now, all being compiled; ``seconds``: an earlier process's, of this epoch."""
+        """Start the clock after compilation; an earlier process spent ``seconds`` on this epoch."""
         self._spoke = time.monotonic()
         self._started = self._spoke - seconds
 
     def update(self, done: int, read_totals: Callable[[], Any]) -> None:
-        """After ``done`` steps; ``read_totals`` is called only where something is shown."""
+        """Show that ``done`` steps are done, if it is time to; only then call ``read_totals``."""
         now = time.monotonic()
         interval = 0.5 if self._bar is not None else 30
         if now - self._spoke < interval:
             return
         self._spoke = now
-        text = self._describe(done, now, read_totals())
+        text = self._figures(done, now, read_totals())
         if self._bar is not None:
             self._bar.n = done
             # tqdm's own postfix begins with a comma.
@@ -54,7 +46,7 @@ class EpochProgress:
         else:
             print(f"{self._title} {done:>4}/{self._steps}  {text}", flush=True)
 
-    def _describe(self, done: int, now: float, totals: Any) -> str:
+    def _figures(self, done: int, now: float, totals: Any) -> str:
         seconds_a_step = (now - self._started) / done
         left = seconds_a_step * (self._steps - done + self._steps * self._epochs_left)
         examples = max(int(totals.examples), 1)
@@ -64,12 +56,12 @@ class EpochProgress:
         )
 
     def stop(self) -> None:
-        """Ends the bar."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()
 
     def close(self, row: dict[str, Any]) -> None:
-        """Ends the bar and prints the epoch's ``row`` of metrics.jsonl."""
+        """Remove the bar, and print the epoch's ``row`` of metrics.jsonl."""
         self.stop()
         print(
             f"{self._title}  training: loss {row['train_loss']:.3f}, accuracy {row['train_accuracy']:.1%}   "
@@ -80,7 +72,7 @@ class EpochProgress:
 
 
 def counted(items: Sequence[Any], *, unit: str) -> Iterator[Any]:
-    """Yields the items, with a bar and the time left on a terminal, else a line at most every half minute."""
+    """Yield the items, with a bar on a terminal, otherwise with a line at most every half minute."""
     if sys.stderr.isatty():
         yield from tqdm(items, unit=unit, leave=False)
         return
@@ -95,11 +87,10 @@ def counted(items: Sequence[Any], *, unit: str) -> Iterator[Any]:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: ``45 s``, ``3:07 min``, ``1:02:09 h``."""
+    """The seconds as ``45 s``, ``3:07 min`` or ``1:02:09 h``."""
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds} s"
-    minutes, rest = divmod(seconds, 60)
-    if minutes < 60:
-        return f"{minutes}:{rest:02} min"
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02} h"
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02} h" if hours else f"{minutes}:{seconds:02} min"

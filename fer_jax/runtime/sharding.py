@@ -1,7 +1,7 @@
-"""Several devices, of one process or of many: which ones train, and what lies on each.
+"""Choose the devices that train, of one process or of several, and place arrays on them.
 
-Every device holds the whole state and the whole training set and computes its share of each batch; XLA
-adds what joins the shares, such as the sum of gradients and the mean of BatchNorm over the whole batch.
+Every device holds the whole state and training set, and computes its share of each batch. XLA adds what joins
+the shares, such as the sum of gradients and the mean of BatchNorm over the whole batch.
 """
 
 from collections.abc import Callable
@@ -17,12 +17,9 @@ _AXIS = "data"
 
 
 def make_mesh(batch_size: int) -> Mesh:
-    """The devices that share each batch equally: all of them, where ``batch_size`` allows.
+    """Choose the devices that share each batch equally: the most whose number divides ``batch_size``.
 
-    One process uses the most of its devices that divide ``batch_size``, which may be one.
-
-    Raises:
-      UserError: several processes have a number of devices that does not divide ``batch_size``.
+    Raises UserError if there are several processes, and ``batch_size`` does not allow all of their devices.
     """
     count = jax.device_count()
     if jax.process_count() > 1 and batch_size % count:
@@ -32,24 +29,25 @@ def make_mesh(batch_size: int) -> Mesh:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """A whole copy on each device."""
+    """The placement with a whole copy on each device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def shared_out(mesh: Mesh) -> NamedSharding:
-    """An equal share of the first axis on each device."""
+    """The placement with an equal share of the first axis on each device."""
     return NamedSharding(mesh, PartitionSpec(_AXIS))
 
 
 def replicate(mesh: Mesh, tree: Any) -> Any:
-    """Puts a whole copy of each array on each device; every process gives the same ones."""
+    """Put a whole copy of each array on each device; every process gives the same arrays."""
     return jax.tree.map(lambda x: _put(x, replicated(mesh)), tree)
 
 
 def share_out(mesh: Mesh, tree: Any) -> Any:
-    """Puts on each device its share of each array's first axis, a multiple of the devices.
+    """Split the first axis of each array into equal shares, and put one on each device.
 
-    Every process gives the whole arrays, and feeds its own devices from them.
+    Its length is a multiple of the number of devices. Every process gives the whole arrays, and feeds its own
+    devices from them.
     """
     return jax.tree.map(lambda x: _put(x, shared_out(mesh)), tree)
 
@@ -64,10 +62,10 @@ def _put(x: Any, sharding: NamedSharding) -> jax.Array:
 
 
 def make_any_raised(mesh: Mesh, flag: Callable[[], bool], *, delay: int) -> Callable[[], bool]:
-    """A function that says, in all processes alike, whether ``flag`` was raised in any of them.
+    """Make a function that returns, in all processes alike, whether ``flag()`` is true in any of them.
 
-    Each call answers for the ``delay``-th call before it, so that nobody waits for the other processes or the
-    device; all processes must call it equally often.
+    Each call answers for the ``delay``-th call before it, so that it waits neither for other processes nor
+    for the device. All processes must call it equally often.
     """
     if jax.process_count() == 1:
         return flag

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, noted between steps so that a run can save before it ends."""
+"""Note Ctrl-C and SIGTERM, so that a run can save between two steps before it ends."""
 
 import contextlib
 import os
@@ -21,14 +21,14 @@ class Stopped(KeyboardInterrupt):
 
 
 def raise_stopped(number: int, frame: FrameType | None) -> None:
-    """A signal handler for where there is nothing to save."""
+    """Raise Stopped; the signal handler where there is nothing to save."""
     raise Stopped(number)
 
 
 def replace_handlers(handler: Callable) -> dict[int, Any]:
-    """Sets ``handler`` for Ctrl-C and SIGTERM -> the handlers before.
+    """Set ``handler`` for Ctrl-C and SIGTERM, and return the earlier handlers by signal.
 
-    A signal that is ignored stays so: shells ignore Ctrl-C for what they start in the background.
+    An ignored signal stays ignored: shells ignore Ctrl-C for what they start in the background.
     """
     numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
     return {number: signal.signal(number, handler) for number in numbers}
@@ -36,14 +36,11 @@ def replace_handlers(handler: Callable) -> dict[int, Any]:
 
 @contextlib.contextmanager
 def noted_signals() -> Iterator[Callable[[], int]]:
-    """Within the block, the first Ctrl-C or SIGTERM is noted instead of obeyed.
+    """Note the first Ctrl-C or SIGTERM within the block instead of obeying it.
 
-    A further Ctrl-C ends the process at once, as ``kill -9`` would; a further SIGTERM does nothing, since
-    schedulers send several. The handlers of before are set again at the end. Does nothing outside the main
-    thread, where Python allows no handlers.
-
-    Yields:
-      A function that gives the signal's number, 0 so far none came.
+    Yields a function that returns the signal's number, or 0 if none has come. A further Ctrl-C ends the
+    process at once, as ``kill -9`` would. A further SIGTERM does nothing, since schedulers send several. The
+    earlier handlers return at the end. Does nothing outside the main thread, where Python allows no handlers.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: 0
@@ -51,7 +48,7 @@ def noted_signals() -> Iterator[Callable[[], int]]:
     noted: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        # No print in here: the signal may have come in the middle of one.
+        # Not by print: the signal may have come in the middle of one.
         if noted and number == signal.SIGINT:
             os.write(2, _AT_ONCE)
             os._exit(128 + number)
@@ -64,5 +61,5 @@ def noted_signals() -> Iterator[Callable[[], int]]:
         yield lambda: noted[0] if noted else 0
     finally:
         for number, handler in before.items():
-            # None stands for a handler that was not set from Python.
+            # None is a handler that was not set from Python.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -1,4 +1,4 @@
-"""What must be set before JAX starts its backend: compiler flags, memory, programs compiled earlier."""
+"""Set what JAX reads when it starts: compiler flags, memory, programs compiled earlier."""
 
 import contextlib
 import ctypes
@@ -6,29 +6,33 @@ import os
 import sys
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from fer_jax.runtime.files import cache_folder
+
 _CPU_FLAG = "--xla_cpu_experimental_ynn_fusion_type=-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"
 _TESTED_JAXLIB = ((0, 10), (0, 13))
-"""First jaxlib the flag was measured with, and the first it was not: XLA aborts on a flag it lacks."""
+"""First jaxlib that the flag was measured with, and first later one: XLA aborts on a flag it lacks."""
 
 _KEPT_BYTES = 2 * 1024**3
-"""Of compiled programs; one with a teacher's weights in it has up to some 200 MB."""
+"""Limit of the compiled programs on disk; one that includes a teacher's weights takes up to 200 MB."""
 
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 
 
 def configure_process() -> None:
-    """All of this module; before the first import of JAX. The user's own settings stay."""
+    """Set everything in this module, except what the user has set; call it before JAX is imported."""
     configure_xla()
     keep_freed_memory()
     keep_compiled_programs()
 
 
 def configure_xla() -> None:
-    """Run convolutions on a CPU by XLA's own kernels: two to three times faster than the default's.
+    """Run convolutions on a CPU by XLA's own kernels, two to three times faster than the default.
 
-    Changes ``XLA_FLAGS`` in the environment, so it must come before the first use of a device. Does
-    nothing where the user's flags name the same option, or jaxlib is not one the flag was tested with.
+    Changes ``XLA_FLAGS`` in the environment, so it must come before the first use of a device. Does nothing
+    if the user's flags name the same option, or the flag was not tested with this jaxlib.
     """
     import jaxlib.version
 
@@ -39,52 +43,51 @@ def configure_xla() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Keep what a step frees for the next one, where the C library is glibc.
+    """Keep the memory that a step frees for the next one, if the C library is glibc.
 
-    XLA takes its buffers from malloc for each run of a program, and glibc gives large ones back to the
-    kernel at once: each step then waits for some 100,000 pages to be zeroed anew, a sixth of its time.
-    One heap that is not trimmed ends that, for a few hundred MB more in use. Does nothing where the
-    user has set one of glibc's ``MALLOC_`` variables.
+    XLA takes its buffers from malloc for each run of a program. By default glibc gives large ones back to the
+    kernel, so each step waits a sixth of its time for some 100,000 pages to be zeroed. One heap that is
+    not trimmed avoids this, and takes a few hundred MB more. Does nothing if the user has set one of glibc's
+    ``MALLOC_`` variables.
     """
     if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
         return
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "gnu_get_libc_version"):
         return
-    # Threads' own heaps have no room for large buffers, which would be mapped one by one after all.
+    # The heaps of threads have no room for large buffers, which would then be mapped one by one.
     libc.mallopt(_M_ARENA_MAX, 1)
     libc.mallopt(_M_MMAP_MAX, 0)
     libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def keep_compiled_programs() -> None:
-    """Let JAX find the programs that an earlier run compiled, beside the parsed files in the cache folder.
+    """Keep compiled programs in the cache folder for later runs.
 
-    Off with ``JAX_ENABLE_COMPILATION_CACHE=false``, elsewhere with ``JAX_COMPILATION_CACHE_DIR``, where
-    nothing is deleted.
+    JAX deletes the least recently used ones above 2 GiB. ``JAX_ENABLE_COMPILATION_CACHE=false`` turns this
+    off; ``JAX_COMPILATION_CACHE_DIR`` names another folder, for which no limit is set here.
     """
-    from fer_jax.data.cache import cache_folder
-
-    ours = cache_folder() / "compiled"
+    # JAX's limit needs a folder that had it from the beginning, unlike that of earlier versions.
+    ours = cache_folder() / "programs"
     if os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ours)) == str(ours):
-        delete_unused(ours, keep_bytes=_KEPT_BYTES)
-    # JAX's default of a second leaves out most programs that a start compiles.
+        os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(_KEPT_BYTES))
+        delete_unfinished(ours)
+    # JAX's default of one second leaves out most programs that a start compiles.
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 
-def delete_unused(folder: Path, *, keep_bytes: int) -> None:
-    """Deletes the compiled programs that have not been used for longest, until ``keep_bytes`` are left.
+def delete_unfinished(folder: Path) -> None:
+    """Delete compiled programs that a killed process left half written.
 
-    JAX's own limit (``JAX_COMPILATION_CACHE_MAX_SIZE``) needs one more package, and a folder that had it
-    from the beginning.
+    JAX writes ``KEY-cache``, then ``KEY-atime``, under a lock. Its limit fails where the second is missing.
     """
-    # Another process may delete them as well, or the folder may not be there.
-    with contextlib.suppress(OSError):
-        programs = [(path, path.stat()) for path in folder.glob("*-cache")]
-        # Many file systems note a reading once a day at most.
-        programs.sort(key=lambda program: max(program[1].st_atime, program[1].st_mtime), reverse=True)
-        kept = 0
-        for path, stat in programs:
-            kept += stat.st_size
-            if kept > keep_bytes:
-                path.unlink(missing_ok=True)
+    if not folder.is_dir():
+        return
+    # Another process may hold the lock, or the folder may be read-only.
+    with (
+        contextlib.suppress(OSError, Timeout, NotImplementedError),
+        FileLock(folder / ".lockfile", timeout=5),
+    ):
+        for program in folder.glob("*-cache"):
+            if not program.with_name(f"{program.name.removesuffix('cache')}atime").exists():
+                program.unlink(missing_ok=True)

@@ -1,1 +1,1 @@
-"""The web page of ``--mode=serve``: what it answers (``analyse``), how it is served (``app``)."""
+"""The web page of ``--mode=serve``: ``analyse`` makes its answers, ``app`` serves them."""

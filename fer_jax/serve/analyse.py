@@ -1,4 +1,4 @@
-"""From the bytes of an upload to an answer for the page: in memory alone, nothing is kept."""
+"""Turn the bytes of an upload into an answer for the page, in memory alone; nothing is kept."""
 
 import base64
 import functools
@@ -6,91 +6,94 @@ import io
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+from fer_jax.classifier import Classifier
 from fer_jax.data import photos
+from fer_jax.data.batches import padded_batches
 from fer_jax.data.read_pictures import open_picture
 from fer_jax.errors import UserError
-from fer_jax.evaluate.step import padded_batches
+from fer_jax.explain.saliency import grad_cam_layer, make_grad_cam
 from fer_jax.labels import LABELS
 
 MAX_MEGAPIXELS = 50
 BATCH = 4
-"""Faces that the network sees at a time. One size means one compilation, and answers that do not
-depend on how many faces a picture has; most have few."""
+"""Faces in a batch. With one size the network is compiled once, and an answer does not depend on how many
+faces a picture has. Most pictures have few."""
 
-# What cameras, telephones and browsers save. Pillow knows more, some of which run other programs.
+# The formats that cameras, telephones and browsers save. Some others of Pillow run other programs.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 
-# From dark blue to yellow, after cividis, which colour-blind people see alike (Nuñez et al., 2018).
+# From dark blue to yellow, after cividis, which colour-blind people see the same (Nuñez et al., 2018).
 _COLOURS = ((0, 34, 78), (87, 93, 109), (165, 156, 116), (253, 231, 55))
-_OPACITY = 140  # of 255: the face stays in sight
+_OPACITY = 140  # of 255, so that the face stays visible
 
 _decoding = threading.Lock()
-"""What Python does with warnings is one setting for all threads, and decoding changes it for a moment."""
+"""Decoding changes Python's filter for warnings, one setting for all threads, for a moment."""
 
 
 class Refused(UserError):
-    """No answer for this upload, told in one line for the person at the page; ``status``: of HTTP."""
+    """The reason, in one line for the visitor, that an upload gets no answer; ``status`` is that of HTTP."""
 
     def __init__(self, status: int, line: str):
         super().__init__(line)
         self.status = status
 
 
-class Network(NamedTuple):
-    """``look``: see ``make_look``, compiled or not; and what it is called with."""
-
-    look: Callable
-    variables: Any
-    normalization: Any
+Network = Callable[[np.ndarray], tuple[Any, Any]]
+"""Faces uint8 (4, 48, 48, 1) -> probabilities float32 (4, 7), and heat: see ``make_network``."""
 
 
-def make_look(*, forward: Callable, grad_cam: Callable | None) -> Callable:
-    """A pure ``(variables, normalization, images) -> (probabilities, heat)``.
+def make_network(classifier: Classifier, *, views: str) -> Network:
+    """Compile a network, with its arrays on the device, as ``faces -> (probabilities, heat)``.
 
-    Images uint8 (N, 48, 48, 1), probabilities float32 (N, 7), heat float32 (N, 48, 48) from 0 to 1: what
-    speaks for the likeliest expression, or None.
-
-    Args:
-      forward: from ``evaluate.make_forward``.
-      grad_cam: from ``explain.make_grad_cam``; None for a network without feature maps.
+    Heat float32 (N, 48, 48) from 0 to 1 is the Grad-CAM of the likeliest expression; None if the network has
+    no feature maps.
     """
-    import jax.numpy as jnp
+    forward, grad_cam = classifier.forward(views), None
+    if grad_cam_layer(classifier.model):
+        grad_cam = make_grad_cam(model=classifier.model, normalize_kind=classifier.config["normalize"])
 
-    def look(variables, normalization, images):
-        chances = jnp.exp(forward(variables, normalization, images))
+    @jax.jit
+    def look(variables, normalization, faces):
+        probabilities = jnp.exp(forward(variables, normalization, faces))
         if grad_cam is None:
-            return chances, None
-        return chances, grad_cam(variables, normalization, images, jnp.argmax(chances, -1))
+            return probabilities, None
+        return probabilities, grad_cam(variables, normalization, faces, jnp.argmax(probabilities, -1))
 
-    return look
+    weights = classifier.on_device().weights
+    return functools.partial(look, weights.variables, weights.normalization)
 
 
 def look_at(networks: Sequence[Network], faces: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Probabilities (N, 7) and heat (N, 48, 48) of faces uint8 (N, 48, 48, 1): means over the networks.
+    """Mean probabilities (N, 7) and heat (N, 48, 48) of the networks for faces uint8 (N, 48, 48, 1).
 
-    Heat is None where a network gives none.
+    Heat is None if a network gives none.
     """
     parts = []
     for rows, mask in padded_batches(len(faces), BATCH):
-        seen = [n.look(n.variables, n.normalization, faces[rows]) for n in networks]
-        chances = np.mean([np.asarray(c) for c, _ in seen], axis=0)[mask]
-        hot = all(h is not None for _, h in seen)
-        parts.append((chances, np.mean([np.asarray(h) for _, h in seen], axis=0)[mask] if hot else None))
-    chances, heat = zip(*parts, strict=True)
-    return np.concatenate(chances), None if heat[0] is None else np.concatenate(heat)
+        probabilities, heat = zip(*(network(faces[rows]) for network in networks), strict=True)
+        hot = all(h is not None for h in heat)
+        parts.append((_mean(probabilities)[mask], _mean(heat)[mask] if hot else None))
+    probabilities, heat = zip(*parts, strict=True)
+    return np.concatenate(probabilities), None if heat[0] is None else np.concatenate(heat)
+
+
+def _mean(arrays: Sequence[Any]) -> np.ndarray:
+    return np.mean([np.asarray(array) for array in arrays], axis=0)
 
 
 def make_analyse(networks: Sequence[Network]) -> Callable[[bytes], dict[str, Any]]:
-    """``bytes of a picture file -> answer``, as ``docs/serve.md`` describes it.
+    """Make ``bytes of a picture file -> answer``, as ``docs/serve.md`` describes it.
 
-    The function raises Refused if there is nothing to answer, and is meant for one thread at a time:
-    several would only take turns.
+    The function raises Refused if there is no answer. Call it from one thread at a time: several threads
+    would only wait for each other.
     """
 
     def analyse(body: bytes) -> dict[str, Any]:
@@ -108,7 +111,7 @@ def make_analyse(networks: Sequence[Network]) -> Callable[[bytes], dict[str, Any
 
 
 def read_upload(body: bytes) -> Image.Image:
-    """The picture in an upload, upright, of mode L or RGB. Raises Refused; its size is read first."""
+    """Read the picture in an upload, upright, of mode L or RGB. Raises Refused; checks the size first."""
     if not body:
         raise Refused(400, "The upload is empty: 0 bytes arrived. Choose a picture.")
     with _decoding:
@@ -120,7 +123,7 @@ def read_upload(body: bytes) -> Image.Image:
             return open_picture(io.BytesIO(body), name="upload", formats=_formats())
         except UserError as error:
             raise Refused(
-                415, "The picture is damaged or incomplete and cannot be read. Try to save it anew."
+                415, "The picture is damaged or incomplete and cannot be read. Try to save it again."
             ) from error
 
 
@@ -129,7 +132,7 @@ def _too_large(size: str) -> Refused:
 
 
 def _size(body: bytes) -> tuple[int, int]:
-    """Width and height that the file's header tells; nothing is decoded."""
+    """Read width and height from the file's header; nothing is decoded."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -147,7 +150,7 @@ def _size(body: bytes) -> tuple[int, int]:
 
 @functools.cache
 def _formats() -> tuple[str, ...]:
-    """Those that this Pillow was built with."""
+    """Return the formats that this Pillow was built with."""
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
@@ -156,26 +159,26 @@ def to_answer(
     size: tuple[int, int],
     boxes: Sequence[photos.Box],
     faces: np.ndarray,
-    chances: np.ndarray,
+    probabilities: np.ndarray,
     heat: np.ndarray | None,
 ) -> dict[str, Any]:
-    """The answer as JSON holds it.
+    """Make the answer, for JSON.
 
     Args:
       size: width and height of the picture.
-      boxes: N of them, in its pixels.
+      boxes: N places of faces, in its pixels.
       faces: uint8 (N, 48, 48, 1).
-      chances: (N, 7).
+      probabilities: (N, 7).
       heat: (N, 48, 48) from 0 to 1, or None.
     """
     found = []
     heats = [None] * len(boxes) if heat is None else heat
-    for box, face, chance, hot in zip(boxes, faces, chances, heats, strict=True):
+    for box, face, row, hot in zip(boxes, faces, probabilities, heats, strict=True):
         one = {
             "box": list(photos.whole_pixels(box, size)),
             "seen": [round(value, 2) for value in box],
-            "label": LABELS[int(np.argmax(chance))],
-            "probabilities": {label: round(float(c), 6) for label, c in zip(LABELS, chance, strict=True)},
+            "label": LABELS[int(np.argmax(row))],
+            "probabilities": {label: round(float(p), 6) for label, p in zip(LABELS, row, strict=True)},
             "face": _data_url(Image.fromarray(face[:, :, 0])),
         }
         found.append(one if hot is None else one | {"heat": _data_url(heat_picture(hot))})
@@ -183,7 +186,7 @@ def to_answer(
 
 
 def heat_picture(heat: np.ndarray) -> Image.Image:
-    """Heat (H, W) from 0 to 1 as colour to lay over a face: dark blue where 0, yellow where 1."""
+    """Colour heat (H, W), to lay over a face: dark blue for 0, yellow for 1."""
     steps = np.linspace(0, 1, len(_COLOURS))
     colour = [np.interp(heat, steps, channel) for channel in zip(*_COLOURS, strict=True)]
     pixels = np.stack([*colour, np.full(heat.shape, _OPACITY)], -1)

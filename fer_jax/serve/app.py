@@ -1,4 +1,4 @@
-"""The web application: a page, its files, and one address that takes a picture and gives an answer.
+"""Make the web application: a page, its files, and one address that takes a picture and gives an answer.
 
 Starlette is imported when the application is made, so that nothing else waits for it or needs it.
 """
@@ -16,38 +16,53 @@ STATIC = Path(__file__).parent / "static"
 MAX_BYTES = 25 * 2**20
 SECONDS_TO_UPLOAD = 60
 MAX_WAITING = 32
-"""Uploads held at a time; 32 of 25 MiB are 800 MiB, and a person waits long enough behind 31 others."""
+"""Uploads held at a time: 32 of 25 MiB take 800 MiB, and the last visitor waits for 31 others."""
 
 
 def make_app(
     analyse: Callable[[bytes], dict[str, Any]], about: dict[str, Any], *, local_only: bool = True
 ) -> Any:
-    """The ASGI application.
+    """Make the ASGI application.
 
     Args:
-      analyse: from the bytes of a file to an answer, see ``analyse.make_analyse``; called in one thread of
-        its own, one picture after the other, so that the server stays ready meanwhile.
+      analyse: bytes of a file -> answer, see ``analyse.make_analyse``. It is called for one picture after the
+        other in a separate thread, so that the server stays ready.
       about: the content of GET /about.
       local_only: whether only this computer may reach the server; see ``guard``.
     """
     from starlette.applications import Starlette
-    from starlette.exceptions import HTTPException
     from starlette.middleware import Middleware
-    from starlette.requests import ClientDisconnect
-    from starlette.responses import FileResponse, JSONResponse, Response
+    from starlette.responses import FileResponse, JSONResponse
     from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
-
-    # One worker: the detector and the network each use all cores already, and the memory that decoding
-    # 50 megapixels takes is taken once.
-    worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="analyse")
-    places = asyncio.Semaphore(MAX_WAITING)
 
     async def page(request):
         return FileResponse(STATIC / "index.html")
 
-    async def tell_about(request):
+    async def get_about(request):
         return JSONResponse(about)
+
+    return Starlette(
+        routes=[
+            Route("/", page),
+            Route("/about", get_about),
+            Route("/analyse", _make_answer(analyse), methods=["POST"]),
+            Mount("/static", StaticFiles(directory=STATIC)),
+        ],
+        middleware=[Middleware(guard, local_only=local_only)],
+        exception_handlers=_error_handlers(),
+    )
+
+
+def _make_answer(analyse: Callable[[bytes], dict[str, Any]]) -> Callable:
+    """Make the handler of an upload."""
+    from starlette.requests import ClientDisconnect
+    from starlette.responses import JSONResponse, Response
+
+    # One worker: the detector and the network each use all cores already, and only one picture of up to
+    # 50 megapixels is in memory.
+    worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="analyse")
+    places = asyncio.Semaphore(MAX_WAITING)
 
     async def answer(request):
         if places.locked():
@@ -59,8 +74,16 @@ def make_app(
             except TimeoutError as error:
                 raise Refused(408, f"The upload took longer than {SECONDS_TO_UPLOAD} seconds.") from error
             except ClientDisconnect:
-                return Response(status_code=400)  # to nobody
+                return Response(status_code=400)  # nobody reads it
             return JSONResponse(await asyncio.get_running_loop().run_in_executor(worker, analyse, body))
+
+    return answer
+
+
+def _error_handlers() -> dict[Any, Callable]:
+    """Make the handler for each kind of exception."""
+    from starlette.exceptions import HTTPException
+    from starlette.responses import JSONResponse
 
     async def on_refused(request, error):
         return JSONResponse({"error": str(error)}, error.status)
@@ -71,27 +94,14 @@ def make_app(
     async def on_bug(request, error):
         return JSONResponse({"error": "Something went wrong here, not with your picture."}, 500)
 
-    return Starlette(
-        routes=[
-            Route("/", page),
-            Route("/about", tell_about),
-            Route("/analyse", answer, methods=["POST"]),
-            Mount("/static", StaticFiles(directory=STATIC)),
-        ],
-        middleware=[Middleware(guard, local_only=local_only)],
-        exception_handlers={Refused: on_refused, HTTPException: on_http_error, Exception: on_bug},
-    )
+    return {Refused: on_refused, HTTPException: on_http_error, Exception: on_bug}
 
 
 async def read_body(parts: AsyncIterator[bytes], declared: str | None) -> bytes:
-    """The whole body, of at most ``MAX_BYTES``; no more than that is ever held.
+    """Join the ``parts`` of a body of at most ``MAX_BYTES``; no more than that is ever held.
 
-    Args:
-      parts: as they arrive.
-      declared: its length as the client gives it, if it does.
-
-    Raises:
-      Refused: it is longer, or says so.
+    ``declared`` is the length that the client gives, None if it gives none. Raises Refused if the body or
+    its declared length is longer.
     """
     too_long = Refused(413, f"The file is too large; at most {MAX_BYTES // 2**20} MB.")
     if declared is not None and declared.isdigit() and int(declared) > MAX_BYTES:

@@ -1,4 +1,4 @@
-"""What every request passes before it reaches the application, and every answer on its way back."""
+"""Check every request before it reaches the application, and set the headers of every answer."""
 
 import ipaddress
 from collections.abc import Mapping
@@ -15,18 +15,18 @@ HEADERS = {
     "permissions-policy": "camera=(self), microphone=(), geolocation=()",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    # Answers hold pieces of the picture, which no browser shall keep either.
+    # Answers hold parts of the picture, which browsers must not keep either.
     "cache-control": "no-store",
 }
 
 
 def guard(app: Any, *, local_only: bool) -> Any:
-    """ASGI middleware: refuses what comes from pages of others, and sets ``HEADERS``.
+    """Make ASGI middleware that refuses requests from pages of other servers and sets ``HEADERS``.
 
     Args:
       app: the application.
-      local_only: whether the server listens to this computer alone. Then a request must name it as such:
-        a page from elsewhere whose name was made to point here (DNS rebinding) names its own host.
+      local_only: whether the server listens to this computer alone. Then the Host header of a request must
+        name this computer: a foreign page that reaches it by DNS rebinding sends its own host name.
     """
     from starlette.datastructures import Headers, MutableHeaders
     from starlette.responses import JSONResponse
@@ -41,15 +41,12 @@ def guard(app: Any, *, local_only: bool) -> Any:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        headers = Headers(scope=scope)
+        headers, answer = Headers(scope=scope), app
         if local_only and not names_this_computer(headers.get("host", "")):
-            refusal = JSONResponse({"error": "This page answers to localhost and 127.0.0.1 alone."}, 421)
-            await refusal(scope, receive, send_with_headers)
+            answer = JSONResponse({"error": "This page answers only at localhost and 127.0.0.1."}, 421)
         elif scope["method"] not in ("GET", "HEAD") and not is_own_page(headers):
-            refusal = JSONResponse({"error": "Pictures are taken from this page alone."}, 403)
-            await refusal(scope, receive, send_with_headers)
-        else:
-            await app(scope, receive, send_with_headers)
+            answer = JSONResponse({"error": "Pictures are accepted only from this page."}, 403)
+        await answer(scope, receive, send_with_headers)
 
     return guarded
 
@@ -66,8 +63,8 @@ def names_this_computer(host: str) -> bool:
 def is_own_page(headers: Mapping[str, str]) -> bool:
     """Whether a request comes from this server's page, or from no page at all (a command line).
 
-    Browsers tell by Sec-Fetch-Site where the address is a safe one (https, this computer), and by Origin
-    elsewhere; a page cannot change either.
+    Browsers send Sec-Fetch-Site to addresses that they trust (https, this computer), and Origin to others. A
+    page cannot change either.
     """
     site = headers.get("sec-fetch-site")
     if site is not None:
@@ -75,5 +72,5 @@ def is_own_page(headers: Mapping[str, str]) -> bool:
     origin = headers.get("origin")
     try:
         return origin is None or urlsplit(origin).netloc == headers.get("host")
-    except ValueError:  # no address
+    except ValueError:  # not an address
         return False

@@ -1,23 +1,23 @@
-"""What a run tells while it trains, on the screen."""
+"""Print what a run does while it trains."""
 
 import itertools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from fer_jax.checkpoints.restore import Record
+from fer_jax.checkpoints.weights import Record
 from fer_jax.data.faces import Splits
 from fer_jax.labels import LABELS, SIDE
 from fer_jax.models import parameter_table
 from fer_jax.runtime.progress import duration
-from fer_jax.train.loop import Position, best_row
+from fer_jax.train.epochs import Position, Row, best_row
+from fer_jax.train.loop import Plan
 
 
 def data(dataset: str, splits: Splits, seconds: float) -> None:
-    """The devices, how long reading took, and how many faces of each expression there are to train on."""
+    """Print the devices, how long reading took, and how many training faces each expression has."""
     of_processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
     print(f"device: {jax.devices()[0].device_kind} ({len(jax.devices())}{of_processes})")
     print(f"data: {dataset}, read in {seconds:.1f} s")
@@ -28,16 +28,17 @@ def data(dataset: str, splits: Splits, seconds: float) -> None:
         print(f"  {label:<8} {count:>6,} {'█' * round(40 * count / counts.max())}")
 
 
-def network(name: str, params: Any, *, devices: int) -> None:
-    """Its layers, and how many devices train it where these are not all."""
+def network(name: str, params: Any, devices: int, batch_size: int) -> None:
+    """Print the network's layers, and how many devices train it if not all do."""
     print(f"model: {name}")
     print(parameter_table(params))
-    if devices < jax.device_count():
-        print(f"{devices} of {jax.device_count()} devices are used: batch_size is no multiple of more")
+    count = jax.device_count()
+    if devices < count:
+        print(f"Using {devices} of {count} devices: batch_size {batch_size} is not divisible by more.")
 
 
 def other_network(part: str, name: str, record: Record, data_digest: str) -> None:
-    """Which trained network takes ``part`` in this training, and how good it is."""
+    """Print which trained network takes ``part`` in this training, and how good it is."""
     print(f"{part}: {name}, {record.rows[-1]['val_accuracy']:.1%} on its validation faces")
     if record.data["digest"] != data_digest:
         print(
@@ -46,40 +47,50 @@ def other_network(part: str, name: str, record: Record, data_digest: str) -> Non
         )
 
 
-def training(*, epochs: int, steps: int, sides: Sequence[int], where: Path) -> None:
-    """What is about to begin."""
-    print(f"training: {epochs} epochs of {steps} steps; writes to {where}/")
-    shares = [side for side, _ in itertools.groupby(sides)]
-    if shares != [SIDE]:
+def training(plan: Plan, num_train: int, workdir: Path) -> None:
+    """Print how long training will be, and at what image sizes."""
+    steps = num_train // plan.batch_size
+    print(f"training: {plan.epochs.count} epochs of {steps} steps; writes to {workdir}/")
+    sizes = [size for size, _ in itertools.groupby(plan.epochs.image_sizes)]
+    if sizes != [SIDE]:
         print(
-            f"  on faces of {', then '.join(map(str, shares))} pixels a side; validation is at {SIDE} "
-            "throughout, so that its accuracy is low until training gets near that size"
+            f"  on faces of {', then '.join(map(str, sizes))} pixels; validation uses {SIDE} pixels, so its "
+            "accuracy is low until training reaches that size"
         )
 
 
-def resumed(
-    where: Path, rows: list[dict[str, Any]], position: Position | None, before: int, now: int
-) -> None:
-    """From where the run in ``where`` goes on; ``before`` and ``now`` are its epochs in all."""
-    if position:
-        print(f"{where}: going on in epoch {position.epoch}, after {position.row} of its steps")
+def resumed(workdir: Path, position: Position, before: int, now: int) -> None:
+    """Print where the run in ``workdir`` goes on; ``before`` and ``now`` are its numbers of epochs."""
+    if position.steps:
+        print(f"{workdir}: going on in epoch {position.epoch}, after {position.steps} of its steps")
     else:
-        print(f"{where}: going on after epoch {rows[-1]['epoch']} (step {rows[-1]['step']})")
+        print(f"{workdir}: going on after epoch {position.epoch - 1} (step {position.first_step})")
     if now > before:
         print(f"  {before} epochs before, {now} now: the learning-rate schedule stretches to the new length")
 
 
-def where_stopped(position: Position | None, rows: list[dict[str, Any]]) -> str:
-    """A line's part that says where a signal ended the run; None for after the last step."""
-    if position is None:
+def finished(workdir: Path, rows: list[Row], *, epochs: int, patience: int) -> None:
+    """Print that there is nothing left to train, and which flag changes that."""
+    if rows[-1]["epoch"] < epochs:
+        longer = f"{patience} epochs went by without a better one; to go on: --config.patience=N, 0 for all"
+    else:
+        longer = "a longer one: --config.epochs=N"
+    print(f"{workdir}: this run is finished; {longer}, another one: --workdir=DIR")
+
+
+def where_stopped(position: Position, *, finished: bool) -> str:
+    """The part of a message that says where a signal ended the run."""
+    if finished:
         return "stopped after the last epoch; saved, not yet scored"
-    if position.row:
-        return f"stopped in epoch {position.epoch}, after {position.row} of its steps; saved"
-    return f"stopped after epoch {rows[-1]['epoch']}; saved" if rows else "stopped before the first step"
+    if position.steps:
+        return f"stopped in epoch {position.epoch}, after {position.steps} of its steps; saved"
+    if position.rows:
+        return f"stopped after epoch {position.epoch - 1}; saved"
+    return "stopped before the first step"
 
 
-def table(rows: list[dict[str, Any]], where: Path) -> None:
-    """The last epoch and the best one."""
+def last_and_best(rows: list[Row], workdir: Path) -> None:
+    """Print a table of the last epoch and the best one."""
     last, best = rows[-1], best_row(rows)
     print(f"\n{'':<6} {'epoch':>5}  {'training':>16}  {'validation':>16}")
     print(f"{'':<6} {'':>5}  {'loss  accuracy':>16}  {'loss  accuracy':>16}")
@@ -89,5 +100,5 @@ def table(rows: list[dict[str, Any]], where: Path) -> None:
             f"{row['val_loss']:>6.3f}  {row['val_accuracy']:>8.2%}"
         )
     print(
-        f"{duration(last['seconds'])} of training; {where}/ holds curves.png, metrics.jsonl, checkpoints/\n"
+        f"{duration(last['seconds'])} of training; {workdir}/ holds curves.png, metrics.jsonl, checkpoints/\n"
     )

@@ -1,9 +1,10 @@
-"""The loop around the train step: epochs, validation, early stopping, divergence."""
+"""The loop around the train step: epochs, validation, early stopping, losses that are not finite."""
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +12,11 @@ import numpy as np
 from jax.sharding import Mesh
 
 from fer_jax.errors import UserError
-from fer_jax.labels import SIDE
 from fer_jax.runtime.progress import EpochProgress
 from fer_jax.runtime.sharding import make_any_raised, replicate
+from fer_jax.train.batches import Batch
+from fer_jax.train.epochs import Epochs, EpochTotals, Position, Row, epochs_left, image_size_of, is_finished
 from fer_jax.train.state import TrainState
-from fer_jax.train.step import Batch, EpochTotals, empty_totals, epoch_order
 
 _AHEAD = 4
 """Steps that may be dispatched before the loop waits: enough to keep the device busy."""
@@ -23,243 +24,176 @@ _AHEAD = 4
 _ADVICE = "lower learning_rate or set clip_norm, and start with a new --workdir"
 
 
-class Position(NamedTuple):
-    """Where a run stopped: before step ``row`` (from 0) of ``epoch`` (from 1). Plain numbers, for JSON.
+class Program(NamedTuple):
+    """The functions that the loop calls, compiled for the devices of ``mesh``.
 
-    ``loss``, ``correct``, ``examples`` and ``skipped`` are the epoch's ``EpochTotals`` so far, the loss a
-    float32; ``seconds`` those of training since the run's first start, ``epoch_seconds`` those of the
-    steps of this epoch.
+    Attributes:
+      take: ``batches.take_batch``.
+      step: the train step; the state is donated.
+      add: ``epochs.add_metrics`` for the batch size.
+      validate: state -> (loss, accuracy) on the validation faces.
+      schedule: step -> learning rate, for the message when the loss is not finite.
+      mesh: the devices.
     """
 
-    epoch: int
-    row: int
-    loss: float
-    correct: int
-    examples: int
-    skipped: int
-    seconds: float
-    epoch_seconds: float
-
-    def totals(self) -> EpochTotals:
-        """The totals as the next step continues them."""
-        counts = (jnp.asarray(n, jnp.int32) for n in (self.correct, self.examples, -1, self.skipped))
-        return EpochTotals(jnp.asarray(self.loss, jnp.float32), *counts)
+    take: Callable[[Batch, jax.Array, jax.Array], Batch]
+    step: Callable
+    add: Callable[[EpochTotals, dict[str, jax.Array], jax.Array], EpochTotals]
+    validate: Callable[[TrainState], tuple[float, float]]
+    schedule: Callable[[jax.Array], jax.Array]
+    mesh: Mesh
 
 
-def best_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The epoch with the highest validation accuracy, the earlier of equals."""
-    return max(rows, key=lambda row: (row["val_accuracy"], -row["epoch"]))
+class Plan(NamedTuple):
+    """The plan of a run: its epochs, batches and random numbers.
 
-
-def is_finished(
-    rows: list[dict[str, Any]], *, epochs: int, patience: int, sides: Sequence[int] = (SIDE,)
-) -> bool:
-    """Whether training ends after these epochs: all done, or ``patience`` of them without a better one.
-
-    Patience begins where the faces have reached the last of ``sides``: validation is always at full size,
-    and reads low as long as training is not.
+    Attributes:
+      epochs: their number, patience and image sizes.
+      batch_size: at most the number of faces.
+      order: labels and epoch -> rows int32 (steps, B); see ``batches.epoch_order``.
+      step_key: draws everything that is random in a step.
+      teaching: see ``epochs_left``.
+      count_skipped: whether rows have ``skipped_steps``.
     """
-    if not rows:
-        return False
-    last = rows[-1]["epoch"]
-    growing = sum(side_of_epoch(e, epochs=epochs, sides=sides) != sides[-1] for e in range(1, epochs + 1))
-    waited = last - max(best_row(rows)["epoch"], growing)
-    return last >= epochs or 0 < patience <= waited
+
+    epochs: Epochs
+    batch_size: int
+    order: Callable[[np.ndarray, int], jax.Array]
+    step_key: jax.Array
+    teaching: float = 0.0
+    count_skipped: bool = False
 
 
-def side_of_epoch(epoch: int, *, epochs: int, sides: Sequence[int]) -> int:
-    """The side in pixels of the faces in ``epoch`` (from 1): each of ``sides`` has an equal share of the run.
+class Hooks(NamedTuple):
+    """Callbacks that save and stop a run.
 
-    Few pixels at first train faster (Howard, "Training ImageNet in 3 hours", 2018: progressive resizing).
+    Attributes:
+      on_epoch: called after each epoch with the state and all rows; saves them.
+      should_stop: called before each step; training ends once it is True in any process (with several
+        processes a few steps later, after the same step in all).
     """
-    return sides[(epoch - 1) * len(sides) // epochs]
 
-
-def epochs_left(epoch: int, *, epochs: int, sides: Sequence[int], teaching: float = 0.0) -> float:
-    """Work after ``epoch``, in epochs of its own size: what a face costs grows with its pixels.
-
-    ``teaching``: what the teachers' look at a face, always at full size, costs against a step of the
-    network on one of that size.
-    """
-    areas = [side_of_epoch(e, epochs=epochs, sides=sides) ** 2 for e in range(epoch, epochs + 1)]
-    costs = [area + teaching * SIDE**2 for area in areas]
-    return sum(costs[1:]) / costs[0]
+    on_epoch: Callable[[TrainState, list[Row]], None]
+    should_stop: Callable[[], bool] = lambda: False
 
 
 def fit(
-    state: TrainState,
-    *,
-    rows: list[dict[str, Any]],
-    loop_step: Callable,
-    validate: Callable[[TrainState], tuple[float, float]],
-    data: Batch,
-    key: jax.Array,
-    epochs: int,
-    batch_size: int,
-    sampling_weights: np.ndarray | None,
-    learning_rate: Callable[[jax.Array], jax.Array],
-    patience: int,
-    mesh: Mesh,
-    on_epoch: Callable[[TrainState, list[dict[str, Any]]], None],
-    sides: Sequence[int] = (SIDE,),
-    teaching: float = 0.0,
-    position: Position | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
-    count_skipped: bool = False,
-) -> tuple[TrainState, list[dict[str, Any]], Position | None]:
-    """Trains from where ``rows`` end, to ``epochs`` or until validation stops improving.
+    state: TrainState, data: Batch, *, program: Program, plan: Plan, hooks: Hooks, position: Position
+) -> tuple[TrainState, Position]:
+    """Train from ``position`` to the end of the plan, or until ``hooks.should_stop()``.
 
     Args:
-      state: as the last of ``rows`` left it, or at ``position``; donated.
-      rows: of metrics.jsonl so far; not changed.
-      loop_step: from ``make_loop_step``, for the ``mesh``.
-      validate: state -> (loss, accuracy) on the validation faces.
+      state: at ``position``; donated.
       data: the training set.
-      key: the run's key.
-      epochs, batch_size, patience: see configs/default.py.
-      sampling_weights: see ``epoch_order``.
-      learning_rate: the schedule, for the message when the loss is not finite.
-      on_epoch: called after each epoch with the state and all rows; saves them.
-      sides: see ``side_of_epoch``.
-      teaching: see ``epochs_left``.
-      mesh: the devices that train.
-      position: in the epoch after the last of ``rows``, where a stopped run goes on; None at its start.
-      should_stop: looked at before each step; once it is True, training ends there (of several processes
-        a few steps later, after the same one in all).
-      count_skipped: whether rows tell ``skipped_steps``.
+      position: how far the run is; its rows are not changed.
 
     Returns:
-      The last state, all rows, and where training was stopped; None if it ended by itself.
+      The last state, and the position where training ended.
 
     Raises:
       UserError: a loss or gradient was not finite; names step, learning rate and the last good checkpoint.
-        So does a validation loss, with the epoch.
     """
-    rows = list(rows)
-    labels, should_stop = data.labels, make_any_raised(mesh, should_stop, delay=_AHEAD)
-    state, data, device_key = (replicate(mesh, tree) for tree in (state, data, key))
-    before = position.seconds if position else rows[-1]["seconds"] if rows else 0.0
-    started = time.monotonic()
-    compiled: dict[int, Callable] = {}
-    while not is_finished(rows, epochs=epochs, patience=patience, sides=sides):
-        epoch = rows[-1]["epoch"] + 1 if rows else 1
-        order = replicate(
-            mesh,
-            epoch_order(key, labels, epoch=epoch, batch_size=batch_size, sampling_weights=sampling_weights),
-        )
-        start = position or Position(epoch, 0, 0.0, 0, 0, 0, before, 0.0)
-        position = None
-        progress = EpochProgress(
-            epoch=epoch,
-            epochs=epochs,
-            steps=len(order),
-            batch_size=batch_size,
-            epochs_left=epochs_left(epoch, epochs=epochs, sides=sides, teaching=teaching),
-        )
-        side = side_of_epoch(epoch, epochs=epochs, sides=sides)
-        if side not in compiled:
-            # Ahead of the epoch, whose images/s would else include it.
-            totals = replicate(mesh, empty_totals())
-            arguments = (state, totals, data, order, np.int32(0), device_key)
-            compiled[side] = loop_step.lower(*arguments, side=side).compile()
-        progress.begin(start.epoch_seconds)
-        state, totals, done, seconds = run_epoch(
-            state,
-            compiled[side],
-            data,
-            order,
-            device_key,
-            progress,
-            totals=replicate(mesh, start.totals()),
-            first_row=start.row,
-            should_stop=should_stop,
-        )
-        seconds += start.epoch_seconds
-        kept = _last_good(rows, start)
-        _check_finite(totals, learning_rate, kept)
-        if done < len(order):
+    clock, labels, compiled = time.monotonic() - position.seconds, data.labels, {}
+    should_stop = make_any_raised(program.mesh, hooks.should_stop, delay=_AHEAD)
+    state, data, key = (replicate(program.mesh, tree) for tree in (state, data, plan.step_key))
+    while not is_finished(position.rows, plan.epochs):
+        order = replicate(program.mesh, plan.order(labels, position.epoch))
+        progress = _progress(position.epoch, len(order), plan)
+        size = image_size_of(position.epoch, plan.epochs)
+        if size not in compiled:
+            # Before the epoch begins, so that its images/s do not include compilation.
+            batch = program.take(data, order, np.int32(0))
+            compiled[size] = program.step.lower(state, batch, key, image_size=size).compile()
+        progress.begin(position.epoch_seconds)
+        started, begun = position, time.monotonic() - position.epoch_seconds
+        steps, pending = position.steps, deque([replicate(program.mesh, position.totals.on_device())])
+        while steps < len(order) and not should_stop() and _follow(pending, progress, steps):
+            state, metrics = compiled[size](state, program.take(data, order, np.int32(steps)), key)
+            pending.append(program.add(pending[-1], metrics, np.int32(position.first_step + steps)))
+            steps += 1
+        totals, now = pending[-1].on_host(), time.monotonic()
+        position = Position(position.rows, now - clock, steps, totals, now - begun)
+        _check_finite(position, started, program)
+        if steps < len(order):
             progress.stop()
-            sums = (float(totals.loss), int(totals.correct), int(totals.examples), int(totals.skipped))
-            elapsed = before + time.monotonic() - started
-            return state, rows, Position(epoch, done, *sums, elapsed, seconds)
-        examples = int(totals.examples)
-        if not examples:
-            raise UserError(
-                f"the loss or its gradient was not finite in any step of epoch {epoch}, which were all "
-                f"skipped; {_ADVICE}"
-            )
-        val_loss, val_accuracy = validate(state)
-        if not math.isfinite(val_loss):  # by the epoch's last update, of which no step has seen the loss
-            raise UserError(f"the validation loss was not finite after epoch {epoch}; {kept}; {_ADVICE}")
-        rows.append(
-            {
-                "epoch": epoch,
-                "step": int(state.step),
-                "train_loss": float(totals.loss) / examples,
-                "train_accuracy": int(totals.correct) / examples,
-                "val_loss": val_loss,
-                "val_accuracy": val_accuracy,
-                "images_per_second": examples / seconds,
-                "seconds": before + time.monotonic() - started,
-            }
-            | ({"skipped_steps": int(totals.skipped)} if count_skipped else {})
-        )
-        progress.close(rows[-1])
-        on_epoch(state, rows)
-    return state, rows, None
+            return state, position
+        position = _complete(state, position, started, program, plan, clock)
+        progress.close(position.rows[-1])
+        hooks.on_epoch(state, position.rows)
+    return state, position
 
 
-def run_epoch(
-    state: TrainState,
-    loop_step: Callable,
-    data: Batch,
-    order: jax.Array,
-    key: jax.Array,
-    progress: EpochProgress,
-    *,
-    totals: EpochTotals | None = None,
-    first_row: int = 0,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> tuple[TrainState, EpochTotals, int, float]:
-    """The steps of one epoch, from ``first_row`` on -> state, totals, rows done, seconds.
+def _progress(epoch: int, steps: int, plan: Plan) -> EpochProgress:
+    left = epochs_left(epoch, plan.epochs, teaching=plan.teaching)
+    return EpochProgress(
+        epoch=epoch, epochs=plan.epochs.count, steps=steps, batch_size=plan.batch_size, epochs_left=left
+    )
 
-    ``totals`` are those before ``first_row``, None for empty ones. Ends early where ``should_stop`` says so,
-    and once a loss was not finite.
+
+def _follow(pending: deque[EpochTotals], progress: EpochProgress, steps: int) -> bool:
+    """Wait for the step ``_AHEAD`` steps back, so that the device always has the next step at hand.
+
+    Returns whether loss and gradient were finite up to that step.
     """
-    started = time.monotonic()
-    row = first_row
-    pending = [empty_totals() if totals is None else totals]
-    while row < len(order) and not should_stop():
-        state, totals = loop_step(state, pending[-1], data, order, np.int32(row), key)
-        row += 1
-        pending.append(totals)
-        if len(pending) > _AHEAD:
-            # Waits for a step some way back, so that the device always has the next one at hand.
-            older = jax.block_until_ready(pending.pop(0))
-            if int(older.bad_step) >= 0:
-                break
-            if row > _AHEAD:
-                progress.update(row - _AHEAD, lambda older=older: older)
-    totals = jax.block_until_ready(pending[-1])
-    return state, totals, row, time.monotonic() - started
+    if len(pending) <= _AHEAD:
+        return True
+    older = jax.block_until_ready(pending.popleft())
+    if steps > _AHEAD:
+        progress.update(steps - _AHEAD, lambda: older)
+    return int(older.bad_step) < 0
 
 
-def _last_good(rows: list[dict[str, Any]], start: Position) -> str:
-    """Which checkpoint there is while the epoch after ``rows`` runs from ``start``, for a message."""
-    step = rows[-1]["step"] if rows else 0
-    if start.row:  # stopped within the epoch, and gone on with
-        where = f"within epoch {start.epoch} (step {step + start.row})"
-    else:
-        where = f"epoch {rows[-1]['epoch']} (step {step})" if rows else "none yet"
-    return f"last good checkpoint: {where}"
+def _complete(
+    state: TrainState, position: Position, started: Position, program: Program, plan: Plan, clock: float
+) -> Position:
+    """Validate at the end of an epoch, and return the position with its row.
+
+    ``started`` is where this process began the epoch; ``clock`` is when training would have begun without a
+    stop. Raises UserError if all steps were skipped, or the validation loss is not finite.
+    """
+    totals = position.totals
+    if not totals.examples:
+        raise UserError(
+            f"the loss or its gradient was not finite in any step of epoch {position.epoch}, which were all "
+            f"skipped; {_ADVICE}"
+        )
+    val_loss, val_accuracy = program.validate(state)
+    if not math.isfinite(val_loss):  # because of the epoch's last update: no step computes a loss after it
+        kept = _last_good(started)
+        raise UserError(f"the validation loss was not finite after epoch {position.epoch}; {kept}; {_ADVICE}")
+    seconds = time.monotonic() - clock
+    row = {
+        "epoch": position.epoch,
+        "step": position.first_step + position.steps,
+        "train_loss": totals.loss / totals.examples,
+        "train_accuracy": totals.correct / totals.examples,
+        "val_loss": val_loss,
+        "val_accuracy": val_accuracy,
+        "images_per_second": totals.examples / position.epoch_seconds,
+        "seconds": seconds,
+    }
+    skipped = {"skipped_steps": totals.skipped} if plan.count_skipped else {}
+    return Position([*position.rows, row | skipped], seconds)
 
 
-def _check_finite(totals: EpochTotals, learning_rate: Callable, kept: str) -> None:
-    step = int(totals.bad_step)
+def _check_finite(position: Position, started: Position, program: Program) -> None:
+    """Raise UserError if a step had a loss or gradient that was not finite."""
+    step = position.totals.bad_step
     if step < 0:
         return
     with jax.numpy_dtype_promotion("standard"):
-        rate = float(learning_rate(jnp.asarray(step)))
+        rate = float(program.schedule(jnp.asarray(step)))
     raise UserError(
-        f"the loss or its gradient was not finite at step {step}, learning rate {rate:.3g}; {kept}; {_ADVICE}"
+        f"the loss or its gradient was not finite at step {step}, learning rate {rate:.3g}; "
+        f"{_last_good(started)}; {_ADVICE}"
     )
+
+
+def _last_good(started: Position) -> str:
+    """The part of a message that names the last checkpoint before the epoch that began at ``started``."""
+    if started.steps:  # resumed within the epoch
+        where = f"within epoch {started.epoch} (step {started.first_step + started.steps})"
+    else:
+        rows = started.rows
+        where = f"epoch {rows[-1]['epoch']} (step {started.first_step})" if rows else "none yet"
+    return f"last good checkpoint: {where}"

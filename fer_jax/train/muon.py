@@ -1,4 +1,4 @@
-"""Muon's update: momentum made orthogonal, by Newton-Schulz iterations on the Gram matrix."""
+"""Muon's update: orthogonalized momentum, by Newton-Schulz iterations on the Gram matrix."""
 
 import math
 
@@ -7,24 +7,21 @@ import jax.numpy as jnp
 import optax
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)
-"""Of the iteration X -> a X + b (X X^T) X + c (X X^T)^2 X; from Jordan et al., "Muon", 2024."""
+"""a, b, c of the iteration X -> a X + b (X X^T) X + c (X X^T)^2 X; from Jordan et al., "Muon", 2024."""
 
 _ITERATIONS = 5
 
 
 def orthogonalize(kernel: jax.Array) -> jax.Array:
-    """A kernel with its singular values brought near 1 (to 0.7 ... 1.2), its singular vectors kept.
+    """Bring the singular values of a kernel near 1 (0.7 to 1.2), and keep its singular vectors.
 
-    The kernel is read as a matrix of inputs by outputs. The result is that of Muon's five Newton-Schulz
-    iterations (Jordan et al., "Muon", 2024), reached with a third of the arithmetic: each iteration
-    multiplies the matrix by a polynomial of its Gram matrix, so all five are done on the Gram matrix,
-    which is small, and the matrix itself is multiplied once, at the end.
+    The kernel, float32 (..., outputs), is read as a matrix of inputs by outputs. The result is that of Muon's
+    five Newton-Schulz iterations (Jordan et al., "Muon", 2024), with a third of the arithmetic. An iteration
+    multiplies the matrix by a polynomial of its Gram matrix, so all five run on the small Gram matrix, and
+    the matrix itself is multiplied once, at the end.
 
-    All products are in full float32. In the TF32 or bfloat16 that GPUs and TPUs take by default the Gram
-    matrix gets eigenvalues below zero, which the iterations blow up, as they would not the matrix itself.
-
-    Args:
-      kernel: float32 (..., outputs).
+    All products are in full float32. With TF32 or bfloat16, the default on GPUs and TPUs, the Gram matrix
+    gets eigenvalues below zero, which the iterations blow up. They would not blow up the matrix itself.
     """
     with jax.default_matmul_precision("highest"):
         return _orthogonalize(kernel)
@@ -48,10 +45,10 @@ def _orthogonalize(kernel: jax.Array) -> jax.Array:
 
 
 def scale_by_muon(*, momentum: float) -> optax.GradientTransformation:
-    """Gradients of kernels -> Nesterov's momentum, orthogonal, and scaled to the kernel's shape.
+    """Make a transformation: gradients of kernels -> Nesterov's momentum, orthogonalized and scaled.
 
-    The scale is sqrt(max(1, outputs / inputs)) (Bernstein and Newhouse, "Modular duality", 2024), with
-    which one learning rate suits all widths.
+    The scale is sqrt(max(1, outputs / inputs)), so that one learning rate suits all widths (Bernstein and
+    Newhouse, "Modular duality", 2024).
     """
 
     def update(gradients, trace, params=None):

@@ -1,65 +1,80 @@
-"""What a run writes while it trains: checkpoints, metrics.jsonl, curves, event files, augmented faces."""
+"""Write the files of a run that trains, besides its checkpoints."""
 
-import contextlib
-from collections.abc import Iterator
+import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fer_jax.checkpoints import save as checkpoint
-from fer_jax.checkpoints.restore import Record
-from fer_jax.evaluate import plots
-from fer_jax.runtime import files as workdir
-from fer_jax.train.state import TrainState
-from fer_jax.train.tensorboard import EventWriter
+from fer_jax.errors import UserError
+from fer_jax.runtime import files
+from fer_jax.runtime.figures import BLUE, ORANGE, save_contact_sheet, save_figure, subplots
 from fer_jax.transforms.augment import augment
-from fer_jax.transforms.normalize import Normalization
 
 
-class Outputs(NamedTuple):
-    """Open files of the run in the workdir ``where``; ``events`` is None where none are wanted."""
-
-    where: Path
-    checkpoints: checkpoint.Checkpoints
-    events: EventWriter | None
+def write_rows(workdir: Path, rows: list[dict[str, Any]]) -> None:
+    """Write metrics.jsonl, then curves.png."""
+    files.write_rows(workdir / "metrics.jsonl", rows)
+    save_curves(workdir / "curves.png", rows)
 
 
-@contextlib.contextmanager
-def open_outputs(where: Path, rows: list[dict[str, Any]], *, tensorboard: bool) -> Iterator[Outputs]:
-    """Of a run that has ``rows`` so far; what was begun to be written is complete at the end of the block.
-
-    Raises UserError if it could not be written.
-    """
-    with contextlib.ExitStack() as stack:
-        checkpoints = stack.enter_context(checkpoint.open_checkpoints(where))
-        events = EventWriter(where / "tensorboard", rows) if tensorboard else None
-        if events:
-            stack.callback(events.close)
-        yield Outputs(where, checkpoints, events)
-
-
-def save_epoch(outputs: Outputs, state: TrainState, normalization: Normalization, record: Record) -> None:
-    """After an epoch, the last of the record's rows."""
-    checkpoint.save(outputs.checkpoints, state, normalization, record)
-    write_rows(outputs.where, record.rows)
-    if outputs.events:
-        outputs.events.add(record.rows[-1])
-
-
-def write_rows(where: Path, rows: list[dict[str, Any]]) -> None:
-    """metrics.jsonl, and curves.png after it."""
-    workdir.write_rows(where / "metrics.jsonl", rows)
-    plots.save_curves(where / "curves.png", rows)
+def save_curves(path: str | os.PathLike, rows: list[dict[str, Any]]) -> None:
+    """Draw loss and accuracy over the epochs, training and validation, from the rows of metrics.jsonl."""
+    figure, axes = subplots(1, 2, figsize=(10, 4))
+    epochs = [row["epoch"] for row in rows]
+    for axis, name, scale in zip(axes, ("loss", "accuracy"), (1, 100), strict=True):
+        for part, label, colour in (("train", "training", ORANGE), ("val", "validation", BLUE)):
+            values = [scale * row[f"{part}_{name}"] for row in rows]
+            axis.plot(epochs, values, color=colour, label=label, marker="o", markersize=3)
+        axis.set_xlabel("epoch")
+        axis.set_ylabel(name if scale == 1 else f"{name} (%)")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+        axis.legend()
+    save_figure(figure, path)
 
 
 def save_augmented_faces(path: Path, images: np.ndarray, augmentation: dict[str, Any]) -> None:
-    """A sheet to see that they are still faces: in each row one face, then nine augmentations of it."""
+    """Draw a sheet to check the augmentation: in each row a face, then nine augmentations of it."""
     chosen = images[:8]
     keys = jax.random.split(jax.random.key(0), 9)
     drawn = jax.vmap(lambda key: augment(key, jnp.asarray(chosen), **augmentation))(keys)
     sheet = np.concatenate([chosen[:, None], np.moveaxis(np.asarray(drawn), 0, 1)], 1)
-    plots.save_contact_sheet(path, sheet.reshape(-1, *images.shape[1:]), columns=10)
+    save_contact_sheet(path, sheet.reshape(-1, *images.shape[1:]), columns=10)
     print(f"augmentation: {path} shows what it does to {len(chosen)} faces")
+
+
+class EventWriter:
+    """Writes rows of metrics.jsonl to event files in ``folder``, a scalar for each figure, over the epochs.
+
+    A resumed run starts the files anew from its rows, so that a repeated epoch is in them once.
+    """
+
+    def __init__(self, folder: Path, rows: list[dict[str, Any]]) -> None:
+        """Write the rows of the run so far. Raises UserError if tensorboardX is not installed."""
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError as error:
+            raise UserError(
+                "config.tensorboard needs tensorboardX: pip install -r requirements-tensorboard.txt"
+            ) from error
+        for old in folder.glob("events.out.tfevents.*"):
+            old.unlink()
+        self._writer = SummaryWriter(str(folder))
+        for row in rows:
+            self.add(row)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Write one epoch; it is on disk when this returns."""
+        for name, value in row.items():
+            part, _, figure = name.partition("_")
+            if name not in ("epoch", "step"):
+                # One chart for training and validation each, side by side.
+                tag = f"{figure}/{part}" if part in ("train", "val") else name
+                self._writer.add_scalar(tag, value, row["epoch"])
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()

@@ -1,157 +1,150 @@
-"""What a run trains with, made from its config and its data; nothing is printed or written here."""
+"""Make all that a run trains with from its config and its data; nothing is printed or written here."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
-import jax.numpy as jnp
+import optax
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
-from fer_jax.checkpoints.restore import Record
-from fer_jax.checkpoints.save import Weights
+from fer_jax.classifier import Classifier
 from fer_jax.data.faces import Faces, Splits
-from fer_jax.evaluate import run as run_evaluate
-from fer_jax.evaluate import step as evaluate
 from fer_jax.evaluate.metrics import accuracy
-from fer_jax.models import count_parameters, create_model
+from fer_jax.evaluate.step import evaluate, make_eval_step
+from fer_jax.models import create_model
+from fer_jax.models.forward import make_forward
+from fer_jax.runtime.command import Config
+from fer_jax.runtime.sharding import replicated, shared_out
+from fer_jax.train.batches import class_weights, epoch_order, take_batch
+from fer_jax.train.epochs import Epochs, add_metrics
+from fer_jax.train.examples import make_prepare
+from fer_jax.train.loop import Plan, Program
 from fer_jax.train.optimizer import create_optimizer, learning_rate_schedule
 from fer_jax.train.state import TrainState, create_state
-from fer_jax.train.step import make_loop_step, make_train_step
-from fer_jax.transforms.normalize import Normalization, class_weights, fit_normalization
+from fer_jax.train.step import make_train_step
+from fer_jax.train.teachers import cost_of_teaching, mean_probabilities
+from fer_jax.transforms.normalize import Normalization, fit_normalization
 
 
-class Pieces(NamedTuple):
-    """``state`` is fresh; the rest is as ``train.fit`` takes it."""
+class Recipe(NamedTuple):
+    """All that a run trains with: a fresh state, the statistics of its faces, and arguments of ``fit``."""
 
     state: TrainState
     normalization: Normalization
-    schedule: Callable[[jax.Array], jax.Array]
-    loop_step: Callable
-    validate: Callable[[TrainState], tuple[float, float]]
-    key: jax.Array
-    teaching: float
+    program: Program
+    plan: Plan
 
 
-def make_pieces(
-    config: ConfigDict,
+def make_recipe(
+    config: Config,
     splits: Splits,
     mesh: Mesh,
     *,
-    teachers: Sequence[tuple[Weights, Record]] = (),
+    teachers: Sequence[Classifier] = (),
     initial: dict[str, Any] | None = None,
-) -> Pieces:
-    """All of them.
+) -> Recipe:
+    """Make the recipe of a run on the devices of ``mesh``.
 
-    Args:
-      config: of the run.
-      splits: its data.
-      mesh: the devices that train.
-      teachers: the networks that ``config.teacher`` names.
-      initial: ``params`` and ``batch_stats`` to start from; random ones if None.
+    ``teachers`` are the networks that ``config["teacher"]`` names. ``initial`` are the ``params`` and
+    ``batch_stats`` to start from; random ones if None.
     """
-    model = create_model(config.model, config[config.model].to_dict())
-    normalization = fit_normalization(splits.train.images, kind=config.normalize)
-    schedule = make_schedule(config, len(splits.train))
-    optimizer = create_optimizer(
-        schedule,
-        name=config.optimizer,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        clip_norm=config.clip_norm,
-    )
-    init_key, run_key = jax.random.split(jax.random.key(config.seed))
-    train_step = make_train_step(
+    train, batch_size = splits.train, min(config["batch_size"], len(splits.train))
+    model = create_model(config["model"], config[config["model"]])
+    normalization = fit_normalization(train.images, kind=config["normalize"])
+    schedule = make_schedule(config, len(train))
+    options = {name: config[name] for name in ("momentum", "weight_decay", "clip_norm")}
+    optimizer = create_optimizer(schedule, name=config["optimizer"], **options)
+    init_key, order_key, step_key = jax.random.split(jax.random.key(config["seed"]), 3)
+    ema = config["ema_decay"] > 0
+    state = create_state(init_key, model=model, optimizer=optimizer, ema=ema, initial=initial)
+    step = make_train_step(
         model=model,
         optimizer=optimizer,
         normalization=normalization,
-        normalize_kind=config.normalize,
-        augmentation=config.augmentation.to_dict() if config.augment else None,
-        class_weights=class_weights(splits.train.labels) if config.balance == "weights" else None,
-        label_smoothing=config.label_smoothing,
-        mixup_alpha=config.mixup_alpha,
-        cutmix_alpha=config.cutmix_alpha,
-        ema_decay=config.ema_decay,
-        teacher=mean_probabilities(teachers) if teachers else None,
-        teacher_share=config.teacher_share,
-        skip_nonfinite=config.nonfinite == "skip",
+        normalize_kind=config["normalize"],
+        prepare=_make_prepare(config, train, teachers),
+        ema_decay=config["ema_decay"],
+        skip_nonfinite=config["nonfinite"] == "skip",
     )
-    forward = evaluate.make_forward(model=model, normalize_kind=config.normalize)
-    state = create_state(
-        init_key, model=model, optimizer=optimizer, ema=config.ema_decay > 0, initial=initial
+    validate = _make_validate(config, splits.validation, batch_size, model, normalization, mesh)
+    weights = class_weights(train.labels) if config["balance"] == "sampling" else None
+    plan = Plan(
+        epochs=epochs_of(config),
+        batch_size=batch_size,
+        order=functools.partial(epoch_order, order_key, batch_size=batch_size, sampling_weights=weights),
+        step_key=step_key,
+        teaching=cost_of_teaching(teachers, state.params),
+        count_skipped=config["nonfinite"] == "skip",
     )
-    return Pieces(
-        state=state,
-        normalization=normalization,
-        schedule=schedule,
-        loop_step=make_loop_step(train_step, mesh),
-        validate=_make_validate(
-            forward,
-            normalization,
-            splits.validation,
-            mesh,
-            batch_size=batch_size_of(config, len(splits.train)),
-        ),
-        key=run_key,
-        teaching=cost_of_teaching([weights for weights, _ in teachers], state.params),
-    )
+    program = make_program(step, validate=validate, schedule=schedule, batch_size=batch_size, mesh=mesh)
+    return Recipe(state, normalization, program, plan)
 
 
-def cost_of_teaching(teachers: Sequence[Weights], params: dict[str, Any]) -> float:
-    """What the teachers' look at a face costs against a training step on it, roughly.
+def make_program(
+    train_step: Callable,
+    *,
+    validate: Callable[[TrainState], tuple[float, float]],
+    schedule: optax.Schedule,
+    batch_size: int,
+    mesh: Mesh,
+) -> Program:
+    """Make what ``fit`` runs at each step on the devices of ``mesh``; each part compiles at its first call.
 
-    Arithmetic goes with the parameters, and a step is three passes: forward, and two sorts of gradients.
+    The totals are not donated, so that the loop can read older ones while it runs.
     """
-    looked = sum(count_parameters(teacher.variables["params"]) for teacher in teachers)
-    return looked / (3 * count_parameters(params))
+    whole = replicated(mesh)
+    return Program(
+        # Each device takes its share of the faces from its own copy of the training set.
+        take=jax.jit(take_batch, out_shardings=shared_out(mesh)),
+        step=jax.jit(train_step, donate_argnums=0, static_argnames="image_size", out_shardings=whole),
+        add=jax.jit(functools.partial(add_metrics, batch_size=batch_size), out_shardings=whole),
+        validate=validate,
+        schedule=schedule,
+        mesh=mesh,
+    )
 
 
-def batch_size_of(config: ConfigDict, num_train: int) -> int:
-    """No more faces than there are."""
-    return min(config.batch_size, num_train)
-
-
-def make_schedule(config: ConfigDict, num_train: int) -> Callable[[jax.Array], jax.Array]:
-    """The learning rate over the whole run: step -> rate."""
-    steps_per_epoch = num_train // batch_size_of(config, num_train)
+def make_schedule(config: Config, num_train: int) -> optax.Schedule:
+    """Make the learning-rate schedule of the whole run: step -> rate."""
+    steps_per_epoch = num_train // min(config["batch_size"], num_train)
     return learning_rate_schedule(
-        peak=config.learning_rate,
-        warmup_steps=round(config.warmup_epochs * steps_per_epoch),
-        total_steps=config.epochs * steps_per_epoch,
-        name=config.schedule,
+        peak=config["learning_rate"],
+        warmup_steps=round(config["warmup_epochs"] * steps_per_epoch),
+        total_steps=config["epochs"] * steps_per_epoch,
+        name=config["schedule"],
+    )
+
+
+def epochs_of(config: Config) -> Epochs:
+    """The number of epochs, the patience and the image sizes of a config."""
+    return Epochs(config["epochs"], config["patience"], tuple(config["train_sides"]))
+
+
+def _make_prepare(config: Config, train: Faces, teachers: Sequence[Classifier]) -> Callable:
+    return make_prepare(
+        augmentation=config["augmentation"] if config["augment"] else None,
+        class_weights=class_weights(train.labels) if config["balance"] == "weights" else None,
+        label_smoothing=config["label_smoothing"],
+        mixup_alpha=config["mixup_alpha"],
+        cutmix_alpha=config["cutmix_alpha"],
+        teacher=mean_probabilities(teachers) if teachers else None,
+        teacher_share=config["teacher_share"],
     )
 
 
 def _make_validate(
-    forward: Callable, normalization: Normalization, faces: Faces, mesh: Mesh, *, batch_size: int
+    config: Config, faces: Faces, batch_size: int, model: nn.Module, normalization: Normalization, mesh: Mesh
 ) -> Callable[[TrainState], tuple[float, float]]:
-    """State -> (loss, accuracy) on ``faces``, each counted once."""
-    eval_step = evaluate.make_eval_step(forward, mesh)
+    """Make a function: state -> (loss, accuracy) on the validation ``faces``, each counted once."""
+    step = make_eval_step(make_forward(model=model, normalize_kind=config["normalize"]), mesh)
+    images, labels = faces.images, faces.labels
 
     def validate(state: TrainState) -> tuple[float, float]:
-        result = evaluate.evaluate(
-            eval_step,
-            state.variables(),
-            normalization,
-            faces.images,
-            faces.labels,
-            batch_size=batch_size,
-            mesh=mesh,
+        result = evaluate(
+            step, state.variables(), normalization, images, labels, batch_size=batch_size, mesh=mesh
         )
         return result.loss, accuracy(result.confusion)
 
     return validate
-
-
-def mean_probabilities(networks: Sequence[tuple[Weights, Record]]) -> Callable[[jax.Array], jax.Array]:
-    """Faces float32 (N, 48, 48, 1) -> probabilities (N, 7), the mean of trained networks."""
-    forwards: list[Any] = [run_evaluate.make_forward(w, record.config, views="one") for w, record in networks]
-
-    def probabilities(images: jax.Array) -> jax.Array:
-        logs = (
-            forward(weights.variables, weights.normalization, images)
-            for forward, (weights, _) in zip(forwards, networks, strict=True)
-        )
-        return sum(jnp.exp(log) for log in logs) / len(forwards)
-
-    return probabilities

@@ -1,4 +1,4 @@
-"""What training carries from step to step, created in one place."""
+"""The state that training carries from step to step."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ from fer_jax.models import init_variables
 
 @flax.struct.dataclass
 class TrainState:
-    """Everything that a step changes. Randomness is not part of it: it follows from seed and step.
+    """Everything that a step changes. Random keys are not part of it: they follow from seed and step.
 
     Attributes:
       step: int32 (), updates so far.
       params: float32 tree.
       batch_stats: running means and variances of BatchNorm; empty for a network without it.
-      opt_state: of the optax chain.
+      opt_state: state of the optax chain.
       ema: moving averages of ``params`` and ``batch_stats``; empty when averaging is off.
     """
 
@@ -30,7 +30,7 @@ class TrainState:
     ema: dict[str, Any]
 
     def variables(self) -> dict[str, Any]:
-        """What the network is used with: the averages if there are any, else the latest weights."""
+        """The variables for inference: the averages if there are any, otherwise the latest weights."""
         return self.ema or {"params": self.params, "batch_stats": self.batch_stats}
 
 
@@ -42,13 +42,12 @@ def create_state(
     ema: bool,
     initial: dict[str, Any] | None = None,
 ) -> TrainState:
-    """A fresh state at step 0; the averages, if wanted, start at the initial weights.
+    """Create a fresh state at step 0.
 
     Args:
-      key: of the random weights.
-      model: the network.
-      optimizer: what updates it.
-      ema: whether averages are kept.
+      key: for random weights.
+      model, optimizer: the network, and what updates it.
+      ema: whether to keep averages, which start at the initial weights.
       initial: ``params`` and ``batch_stats`` to start from instead of random ones; copied.
     """
     variables = jax.tree.map(jnp.array, initial) if initial else init_variables(model, key)

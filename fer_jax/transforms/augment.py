@@ -1,36 +1,29 @@
-"""Augmentation on the device: pure functions ``(key, images, *, ...) -> images``.
+"""Augment on the device: pure functions ``(key, images, *, ...) -> images``.
 
-Images are float32 or uint8 (N, 48, 48, 1) in grey levels (0-255), the result is float32. Geometry is
-one affine warp per image, composed from all transforms, so that a face is interpolated only once.
+``images`` are float32 or uint8 (N, H, W, C) in grey levels (0-255), the result is float32, ``key`` is a PRNG
+key. All geometry is composed into one affine warp per image, so that a face is interpolated only once.
 """
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
 
-from fer_jax.errors import UserError
-
 FILL_MODES = ("constant", "nearest", "reflect", "wrap")
 
 
 def affine_matrices(
-    *,
-    angle: jax.Array,
-    shift: jax.Array,
-    zoom: jax.Array,
-    flip: jax.Array,
-    shape: tuple[int, int],
+    *, angle: jax.Array, shift: jax.Array, zoom: jax.Array, flip: jax.Array, shape: tuple[int, int]
 ) -> jax.Array:
     """Matrices (N, 2, 3) that take an output pixel (row, column, 1) to its place in the input.
 
-    As in Keras's ``ImageDataGenerator``: an output position, relative to the centre, is mirrored,
-    scaled, shifted and rotated, in this order.
+    As in Keras's ``ImageDataGenerator``: an output position, relative to the centre, is mirrored, scaled,
+    shifted and rotated, in this order.
 
     Args:
       angle: float32 (N,), radians.
       shift: float32 (N, 2), pixels (rows, columns).
       zoom: float32 (N, 2), factors (height, width); below 1 the face grows.
-      flip: float32 (N, 2), -1 to mirror (vertically, horizontally), else 1.
+      flip: float32 (N, 2), -1 to mirror (vertically, horizontally), otherwise 1.
       shape: height and width in pixels.
     """
     cos, sin = jnp.cos(angle), jnp.sin(angle)
@@ -52,24 +45,20 @@ def warp(
     """Resample ``images`` (N, H, W, C) by ``matrices`` (N, 2, 3), bilinearly -> float32 (N, H', W', C).
 
     Args:
-      images: (N, H, W, C).
       matrices: from ``affine_matrices``, in pixels of the input.
-      fill_mode: what lies outside, with Keras's meanings: ``constant`` 000|abcd|000, ``nearest``
-        aaa|abcd|ddd, ``reflect`` cba|abcd|dcb, ``wrap`` bcd|abcd|abc.
-      size: (H', W') that the whole result is scaled to, without a filter against aliasing; None for
-        (H, W).
+      fill_mode: how to fill the outside, as in Keras: ``constant`` 000|abcd|000, ``nearest`` aaa|abcd|ddd,
+        ``reflect`` cba|abcd|dcb, ``wrap`` bcd|abcd|abc.
+      size: (H', W') to scale the whole result to, without a filter against aliasing; None for (H, W).
 
-    Raises:
-      UserError: an unknown ``fill_mode``.
+    Raises ValueError for an unknown ``fill_mode``.
     """
     if fill_mode not in FILL_MODES:
-        raise UserError(f"fill_mode={fill_mode!r} is unknown; choose one of {', '.join(FILL_MODES)}")
-    height, width = images.shape[1:3]
-    size = size or (height, width)
+        raise ValueError(f"fill_mode={fill_mode!r} is unknown; choose one of {', '.join(FILL_MODES)}")
+    shape = images.shape[1:3]
     # A scaled pixel's centre, in pixels of the input.
     axes = [
         (jnp.arange(new, dtype=jnp.float32) + 0.5) * (old / new) - 0.5
-        for new, old in zip(size, (height, width), strict=True)
+        for new, old in zip(size or shape, shape, strict=True)
     ]
     rows, columns = jnp.meshgrid(*axes, indexing="ij")
 
@@ -97,10 +86,8 @@ def random_affine(
     """Rotate, shift, zoom and mirror each image by its own draw.
 
     Args:
-      key: PRNG key.
-      images: (N, H, W, C).
       rotation_range: degrees; the angle is uniform in +- this.
-      width_shift_range, height_shift_range: a fraction of the side if below 1, else pixels.
+      width_shift_range, height_shift_range: a fraction of the side if below 1, otherwise pixels.
       zoom_range: z; height and width factors are drawn independently from [1 - z, 1 + z].
       horizontal_flip, vertical_flip: mirror with probability 1/2.
       fill_mode, size: see ``warp``.
@@ -111,9 +98,8 @@ def random_affine(
     reach = jnp.array([_pixels(height_shift_range, height), _pixels(width_shift_range, width)], jnp.float32)
     shift = jax.random.uniform(shift_key, (count, 2), minval=-1, maxval=1) * reach[None]
     zoom = 1 + jax.random.uniform(zoom_key, (count, 2), minval=-1, maxval=1) * zoom_range
-    allowed = jnp.array([vertical_flip, horizontal_flip])
-    mirrored = jax.random.bernoulli(flip_key, 0.5, (count, 2)) & allowed[None]
-    flip = jnp.where(mirrored, -1.0, 1.0)
+    allowed = jnp.array([[vertical_flip, horizontal_flip]])
+    flip = jnp.where(jax.random.bernoulli(flip_key, 0.5, (count, 2)) & allowed, -1.0, 1.0)
     matrices = affine_matrices(angle=angle, shift=shift, zoom=zoom, flip=flip, shape=(height, width))
     return warp(images, matrices, fill_mode=fill_mode, size=size)
 
@@ -125,9 +111,9 @@ def _pixels(shift: float, side: int) -> float:
 def random_photometric(
     key: jax.Array, images: jax.Array, *, brightness_range: float = 0.0, contrast_range: float = 0.0
 ) -> jax.Array:
-    """Scale brightness and contrast of each image by factors from [1 - range, 1 + range], then clip.
+    """Scale brightness and contrast of each image by factors from [1 - range, 1 + range].
 
-    Contrast is scaled about the image's own mean. Result in [0, 255].
+    Contrast is scaled about the image's own mean. The result is clipped to [0, 255].
     """
     brightness_key, contrast_key = jax.random.split(key)
     per_image = (images.shape[0], 1, 1, 1)
@@ -149,9 +135,7 @@ def random_erasing(
     """Hide a rectangle of one random grey level (Zhong et al., "Random Erasing", 2017).
 
     Args:
-      key: PRNG key.
-      images: (N, H, W, C).
-      probability: that an image is touched.
+      probability: that an image gets a rectangle.
       area: smallest and largest share of the image.
       aspect: smallest and largest height / width; its logarithm is drawn uniformly.
     """
@@ -161,10 +145,9 @@ def random_erasing(
     low, high = jnp.log(jnp.array(aspect, jnp.float32))
     ratio = jnp.exp(jax.random.uniform(keys[1], (count, 1), minval=low, maxval=high))
     # Sizes first, then a corner that keeps the rectangle inside.
-    size = jnp.concatenate([jnp.sqrt(share * ratio), jnp.sqrt(share / ratio)], -1)
-    size = jnp.clip(size, 0, 1) * jnp.array([height, width], jnp.float32)[None]
-    room = jnp.array([height, width], jnp.float32)[None] - size
-    corner = jnp.round(jax.random.uniform(keys[2], (count, 2)) * room)
+    shape = jnp.array([[height, width]], jnp.float32)
+    size = jnp.clip(jnp.concatenate([jnp.sqrt(share * ratio), jnp.sqrt(share / ratio)], -1), 0, 1) * shape
+    corner = jnp.round(jax.random.uniform(keys[2], (count, 2)) * (shape - size))
     end = corner + jnp.round(size)
     rows = jnp.arange(height, dtype=jnp.float32)[None, :]
     columns = jnp.arange(width, dtype=jnp.float32)[None, :]
@@ -180,38 +163,21 @@ def augment(
     key: jax.Array,
     images: jax.Array,
     *,
-    rotation_range: float = 0.0,
-    width_shift_range: float = 0.0,
-    height_shift_range: float = 0.0,
-    zoom_range: float = 0.0,
-    horizontal_flip: bool = False,
-    vertical_flip: bool = False,
     fill_mode: str = "constant",
     brightness_range: float = 0.0,
     contrast_range: float = 0.0,
     erasing_probability: float = 0.0,
     size: tuple[int, int] | None = None,
+    **affine: float | bool,
 ) -> jax.Array:
-    """Affine warp, then brightness and contrast, then erasing; a part whose ranges are 0 costs nothing.
+    """Warp, then scale brightness and contrast, then erase; a part with ranges of 0 costs nothing.
 
-    The arguments are the fields of ``config.augmentation``, and ``size`` (H', W') of the result if the
-    warp is to scale it too. Images (N, 48, 48, 1) -> float32.
+    The arguments are the fields of ``config.augmentation`` (``affine``: those of ``random_affine``), and
+    ``size`` (H', W') if the warp scales the result too.
     """
     affine_key, photometric_key, erasing_key = jax.random.split(key, 3)
-    ranges = (rotation_range, width_shift_range, height_shift_range, zoom_range)
-    if any(ranges) or horizontal_flip or vertical_flip or size not in (None, images.shape[1:3]):
-        images = random_affine(
-            affine_key,
-            images,
-            rotation_range=rotation_range,
-            width_shift_range=width_shift_range,
-            height_shift_range=height_shift_range,
-            zoom_range=zoom_range,
-            horizontal_flip=horizontal_flip,
-            vertical_flip=vertical_flip,
-            fill_mode=fill_mode,
-            size=size,
-        )
+    if any(affine.values()) or size not in (None, images.shape[1:3]):
+        images = random_affine(affine_key, images, fill_mode=fill_mode, size=size, **affine)
     if brightness_range or contrast_range:
         images = random_photometric(
             photometric_key, images, brightness_range=brightness_range, contrast_range=contrast_range

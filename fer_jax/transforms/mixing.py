@@ -1,4 +1,7 @@
-"""Mixing the examples of a batch: pure functions ``(key, images, targets, *, ...) -> (images, targets)``."""
+"""Mix the examples of a batch: pure functions ``(key, images, targets, *, alpha) -> (images, targets)``.
+
+Images (N, H, W, C), of which the result is float32; targets float32 (N, K), distributions over the classes.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -7,19 +10,11 @@ import jax.numpy as jnp
 def mixup(
     key: jax.Array, images: jax.Array, targets: jax.Array, *, alpha: float
 ) -> tuple[jax.Array, jax.Array]:
-    """Blends each example with another of the batch (Zhang et al., "mixup", 2018).
+    """Blend each example with another of the batch (Zhang et al., "mixup", 2018).
 
-    The share is drawn for each example from Beta(alpha, alpha), and the larger of it and its complement
-    goes to the example's own face, so that its own label stays the likeliest one.
-
-    Args:
-      key: PRNG key.
-      images: (N, H, W, C).
-      targets: float32 (N, K), a distribution over the classes.
-      alpha: above 0; small values blend little.
-
-    Returns:
-      Blended images float32 (N, H, W, C) and targets float32 (N, K).
+    A share is drawn for each example from Beta(alpha, alpha). The example's own face gets the larger of it
+    and its complement, so that its own label keeps the largest probability. ``alpha`` is above 0; small
+    values blend little.
     """
     share_key, partner_key = jax.random.split(key)
     share = jax.random.beta(share_key, alpha, alpha, (len(images),))
@@ -36,27 +31,19 @@ def mixup(
 def cutmix(
     key: jax.Array, images: jax.Array, targets: jax.Array, *, alpha: float
 ) -> tuple[jax.Array, jax.Array]:
-    """Pastes a rectangle of another example over each (Yun et al., "CutMix", 2019).
+    """Paste a rectangle of another example over each (Yun et al., "CutMix", 2019).
 
-    The rectangle has the image's proportions, an area of 1 - Beta(alpha, alpha) of it, and its centre
-    anywhere, so that a part of it may lie outside; the targets are blended by the area that lies inside.
-
-    Args:
-      key: PRNG key.
-      images: (N, H, W, C).
-      targets: float32 (N, K), a distribution over the classes.
-      alpha: above 0; 1 draws the area uniformly.
-
-    Returns:
-      Images float32 (N, H, W, C) and targets float32 (N, K).
+    The rectangle has the image's proportions, and an area of 1 - Beta(alpha, alpha) of it. Its centre is
+    anywhere, so a part of it may lie outside. The targets are blended by the area that lies inside.
+    ``alpha`` is above 0; 1 draws the area uniformly.
     """
     share_key, partner_key, centre_key = jax.random.split(key, 3)
-    count, height, width = images.shape[:3]
+    count = len(images)
     reach = jnp.sqrt(1 - jax.random.beta(share_key, alpha, alpha, (count, 1))) / 2
     centre = jax.random.uniform(centre_key, (count, 2))
     inside = [
         jnp.abs((jnp.arange(side, dtype=jnp.float32)[None] + 0.5) / side - centre[:, axis, None]) < reach
-        for axis, side in enumerate((height, width))
+        for axis, side in enumerate(images.shape[1:3])
     ]
     pasted = (inside[0][:, :, None] & inside[1][:, None, :])[..., None]
     partner = jax.random.permutation(partner_key, count)

@@ -1,8 +1,8 @@
-"""Draws many 48 x 48 grey portraits at once from their parameters, with NumPy alone.
+"""Draw many 48 x 48 grey portraits at once from their parameters, with NumPy alone.
 
-The unit of length is half a face's height: x runs to the right and y downwards from the middle of the
-face, so the chin is near y = 1. Every shape is a signed distance (negative inside) over the grid of
-pixels, and its edge is blended over about one pixel: smooth outlines without drawing larger and shrinking.
+The unit of length is half a face's height. x runs to the right and y downwards from the middle of the face,
+so the chin is near y = 1. Every shape is a signed distance (negative inside) over the grid of pixels. Its
+edge is blended over about one pixel, so outlines are smooth without drawing larger and shrinking.
 
 A face's parameters are the attributes of one namespace ``p``, each float32 (N, 1, 1) to broadcast over
 the pixels; ``fer_jax.data.synthetic.faces`` names and samples them. Pictures, masks and coordinates are
@@ -21,12 +21,12 @@ FACE_RADIUS = 22.0
 
 
 class Plane(NamedTuple):
-    """Where each pixel lies on each face, all (N, 48, 48) but ``sharp`` (N, 1, 1).
+    """Where each pixel lies on each face, all (N, 48, 48) except ``sharp`` (N, 1, 1).
 
     Attributes:
       x, y: the coordinates of the head's outline.
       u, v: the same with the turn of the head (yaw, pitch): the features shift, the outline stays.
-      mirror: |u|, with which both eyes or both brows are one shape.
+      mirror: |u|, so that both eyes or both brows are one shape.
       sign: -1 on the left half, +1 on the right half.
       sharp: pixels per unit of length.
     """
@@ -54,7 +54,7 @@ def plane(p: SimpleNamespace) -> Plane:
 
 
 # Primitives: a signed distance becomes a mask, a mask is painted in a tone.
-# They fill most of the time it takes to draw, and so work in the arrays they have just made.
+# They take most of the time, so they work in the arrays that they have just made.
 
 
 def squares(x, y, half_width, half_height) -> np.ndarray:
@@ -109,7 +109,7 @@ def paint(picture, mask, tone) -> np.ndarray:
 
 
 def shade(picture, mask, amount) -> np.ndarray:
-    """Darken (amount > 0) or lighten (amount < 0) where the mask is."""
+    """Darken (amount > 0) or lighten (amount < 0) the picture inside the mask."""
     kept = mask * -amount
     kept += 1
     kept *= picture
@@ -117,7 +117,7 @@ def shade(picture, mask, amount) -> np.ndarray:
 
 
 def on_some(part, chosen, picture, p, g: Plane) -> np.ndarray:
-    """Paint ``part(picture, p, g)`` only on the faces that have it, chosen (N, 1, 1) > 0."""
+    """Paint ``part(picture, p, g)`` only on the faces where chosen (N, 1, 1) > 0."""
     rows = np.flatnonzero(chosen)
     if len(rows) == 0:
         return picture
@@ -137,7 +137,7 @@ def background(p, g: Plane) -> np.ndarray:
 
 
 def light_on_head(p, g: Plane) -> np.ndarray:
-    """Lambert's law on an ellipsoid."""
+    """The light on the head, by Lambert's law on an ellipsoid."""
     normal_x, normal_y = g.x / (p.face_width * 1.1), g.y / 1.2
     normal_z = np.sqrt(np.maximum(1 - normal_x**2 - normal_y**2, 0.04))
     facing = p.light_x * normal_x + p.light_y * normal_y + 0.85 * normal_z
@@ -153,7 +153,7 @@ def head_mask(p, g: Plane) -> np.ndarray:
 
 
 def bust(picture, p, g: Plane, light) -> np.ndarray:
-    """Clothes, long hair behind the head, neck and ears."""
+    """Paint clothes, long hair behind the head, neck and ears."""
     shoulders = g.y - 1.28 - 0.35 * g.x * g.x + 0.1 * np.minimum(np.abs(g.x), 0.5)
     picture = paint(picture, fill(-shoulders, g.sharp), p.cloth_tone)
     picture = on_some(long_hair, p.long_hair, picture, p, g)
@@ -168,7 +168,7 @@ def long_hair(picture, p, g: Plane) -> np.ndarray:
 
 
 def skin(picture, p, g: Plane, light, head) -> np.ndarray:
-    """The head, with the hollows and cheeks that light gives a real one."""
+    """Paint the head, with shaded hollows and lit cheeks."""
     tone = p.skin * light
     tone = shade(tone, blob(g.mirror - p.eye_x * 0.92, g.v - p.eye_y + 0.04, 0.3, 0.24), 0.26)
     tone = shade(tone, blob(g.mirror - 0.42, g.v - 0.2 + 0.07 * p.au6, 0.25, 0.22), -0.1 - 0.12 * p.au6)
@@ -178,7 +178,7 @@ def skin(picture, p, g: Plane, light, head) -> np.ndarray:
 
 
 def nose(picture, p, g: Plane) -> np.ndarray:
-    """Lit bridge and tip, a side in shadow, nostrils; AU9 lifts and wrinkles it."""
+    """Shade the nose: lit bridge and tip, a side in shadow, nostrils; AU9 lifts and wrinkles it."""
     tip = p.nose_y - 0.05 * p.au9
     half = p.nose_width * (1 + 0.22 * p.au9 + 0.1 * p.au12)
     side = np.where(p.light_x > 0, -1, 1).astype(np.float32)
@@ -193,7 +193,7 @@ def nose(picture, p, g: Plane) -> np.ndarray:
 
 
 def wrinkles(picture, p, g: Plane) -> np.ndarray:
-    """The lines that muscles fold: forehead, between the brows, on the nose, beside the mouth."""
+    """Shade the folds that muscles make: forehead, between the brows, on the nose, beside the mouth."""
     raised = p.age + np.minimum(p.au1, 1.2) * (0.3 + p.au2)
     waves = np.maximum(np.cos(g.v * 42 + 4 * g.u * g.u), 0) * blob(g.u, g.v + 0.62, 0.5, 0.17)
     picture = shade(picture, waves, 0.28 * raised)
@@ -208,7 +208,7 @@ def wrinkles(picture, p, g: Plane) -> np.ndarray:
 
 
 def beard(picture, p, g: Plane) -> np.ndarray:
-    """Beard and moustache in the hair's tone; the strength is per face, from none to full."""
+    """Paint beard and moustache in the hair's tone; each face has its own strength, from none to full."""
     tone = p.hair * 0.9 + 0.04 * np.sin(70 * g.u + 31 * g.v)
     lower = fill(p.mouth_y - 0.12 - g.v + 0.9 * np.maximum(0.45 - g.mirror, 0), g.sharp * 0.35)
     around_mouth = ellipse(g.u, g.v - p.mouth_y, p.mouth_width * 1.15, 0.17)
@@ -229,7 +229,7 @@ class Mouth(NamedTuple):
 
 
 def mouth_lines(p, g: Plane) -> Mouth:
-    """The mouth's curves from the action units that shape it."""
+    """Compute the mouth's curves from the action units that shape it."""
     pulled = 0.22 * p.au12 + 0.22 * p.au20 - 0.12 * p.au23 - 0.27 * p.au26 * p.round_lips
     half_width = p.mouth_width * (1 + pulled)
     along = g.u / half_width
@@ -245,7 +245,7 @@ def mouth_lines(p, g: Plane) -> Mouth:
 
 
 def mouth(picture, p, g: Plane) -> np.ndarray:
-    """Lips with a light lower one, the dark opening with teeth and tongue, and the corners."""
+    """Paint lips with a light lower one, the dark opening with teeth and tongue, and the corners."""
     m = mouth_lines(p, g)
     ends = fill((np.abs(m.along) - 1) * m.half_width, g.sharp)
     thickness = p.lip_thickness * (1 - 0.55 * np.minimum(p.au23, 1)) * (0.25 + 0.75 * m.arch)
@@ -267,7 +267,7 @@ def mouth(picture, p, g: Plane) -> np.ndarray:
 
 
 def eyes(picture, p, g: Plane) -> np.ndarray:
-    """White, iris, pupil and highlight between two lids, the lids' lines and the fold above."""
+    """Paint white, iris, pupil and highlight between two lids, the lids' lines and the fold above."""
     along = (g.mirror - p.eye_x) / p.eye_width
     arch = 1 - np.minimum(along * along, 1)
     slant = p.eye_y + p.eye_slant * along + 0.03 * along * (p.au1 * p.au4) - 0.01 * p.au12 * arch
@@ -299,7 +299,7 @@ def eyes(picture, p, g: Plane) -> np.ndarray:
 
 
 def brows(picture, p, g: Plane) -> np.ndarray:
-    """Two bands that thin outwards; AU1 and AU2 raise their ends, AU4 lowers and draws them together."""
+    """Paint two bands that thin outwards; AU1 and AU2 raise their ends, AU4 lowers and joins them."""
     along = (g.mirror - p.eye_x * 1.04 + 0.035 * p.au4) / p.brow_length
     inner = 0.5 - 0.5 * np.clip(along, -1, 1)
     lift = inner * (0.17 * p.au1 - 0.17 * p.au4 - 0.03 * p.au9) + (1 - inner) * (0.15 * p.au2 - 0.02 * p.au4)
@@ -311,14 +311,14 @@ def brows(picture, p, g: Plane) -> np.ndarray:
 
 
 def hair_tone(p, g: Plane) -> np.ndarray:
-    """Strands that fall from the crown, and a sheen across it."""
+    """The tone of hair: strands that fall from the crown, and a sheen across it."""
     strands = np.sin((g.x - 0.25 * p.parting) * p.strands / (1.6 + g.y) + 2 * g.y)
     sheen = blob(g.x - 0.4 * p.light_x, g.y + 0.85 - 0.2 * g.x * g.x, 0.75, 0.22)
     return p.hair * (0.9 + 0.16 * strands + 0.5 * sheen) + 0.06 * sheen
 
 
 def hair(picture, p, g: Plane) -> np.ndarray:
-    """The skull above the hairline: down to the temples at the sides, perhaps with a parting or a fringe."""
+    """Paint the skull above the hairline, down to the temples, perhaps with a parting or a fringe."""
     square = g.x * g.x
     skull = ellipse(g.x, g.y + 0.12, p.face_width * 1.04 + p.hair_volume * 0.4, 0.98 + p.hair_volume)
     line = p.hairline + p.parting * g.x + p.temples * square * square
@@ -328,7 +328,7 @@ def hair(picture, p, g: Plane) -> np.ndarray:
 
 
 def glasses(picture, p, g: Plane) -> np.ndarray:
-    """Two rims, the bridge and the temples; the lenses lighten what is behind them a little."""
+    """Paint two rims, the bridge and the temples; the lenses lighten the skin behind them a little."""
     lens = ellipse(g.mirror - p.eye_x, g.v - p.eye_y - 0.03, 0.25, 0.2)
     rim = fill(np.abs(lens) - p.rim, g.sharp)
     bars = stroke(g.v - p.eye_y, np.abs(g.mirror - 0.35) - 0.35, 0.02, 0.1, g.sharp)
@@ -338,7 +338,7 @@ def glasses(picture, p, g: Plane) -> np.ndarray:
 
 
 def along_cover(p, g: Plane) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates of what comes in from a random side: towards that side, and across."""
+    """Coordinates of an object that covers the face from a random side: towards that side, and across."""
     ahead = np.cos(p.cover_angle) * g.x + np.sin(p.cover_angle) * g.y - p.cover_offset
     return ahead, np.cos(p.cover_angle) * g.y - np.sin(p.cover_angle) * g.x
 

@@ -1,13 +1,12 @@
 """Faces drawn by rule, for trying everything out without a download.
 
-What a face expresses is told by its action units alone, the muscle movements of the Facial Action Coding
-System (P. Ekman and W. V. Friesen, Facial Action Coding System, Consulting Psychologists Press, 1978).
-Who it is, how the head is held, the light, the background and what covers the face are drawn at random
-and independently of the label. Intensities are graded, so that weak expressions come near neutral, and
-neighbours share units: fear and surprise (1, 2, 5, 26), angry and disgust (4, 7), sad and neutral.
+Only its action units express a face's label: the muscle movements of the Facial Action Coding System
+(P. Ekman and W. V. Friesen, Facial Action Coding System, Consulting Psychologists Press, 1978). Identity,
+pose of the head, light, background and what covers the face are drawn at random, independently of the
+label. Intensities vary, so that weak expressions are close to neutral. Similar expressions share units:
+fear and surprise (1, 2, 5, 26), angry and disgust (4, 7), sad and neutral.
 
-A drawn face is a stand-in for a photograph in tests and demonstrations: what a model scores here says
-nothing about how it does on people.
+Drawn faces replace photographs in tests and demonstrations. A score on them says nothing about people.
 """
 
 from types import SimpleNamespace
@@ -46,7 +45,7 @@ EXPRESSIONS = {
     "surprise": {"au1": 0.9, "au2": 1.0, "au5": 0.8, "au25": 0.8, "au26": 1.0},
     "neutral": {},
 }
-"""The action units of each expression at full intensity, 1 being the unit's own full strength."""
+"""The action units of each expression at full intensity; 1 is the unit's full strength."""
 
 IDENTITY = {
     "face_width": (0.70, 0.86),
@@ -114,11 +113,11 @@ SCENE = {
     "cover_offset": (0.2, 0.6),
     "cover_tone": (0.05, 0.7),
 }
-"""The range of each number that has nothing to do with the expression (see ``draw``)."""
+"""The range of each number that does not depend on the expression (see ``draw``)."""
 
-CHANCES = {"long_hair": 0.35, "fringe": 0.3, "bald": 0.08, "glasses": 0.2, "round_lips": 0.8}
+TRAITS = {"long_hair": 0.35, "fringe": 0.3, "bald": 0.08, "glasses": 0.2, "round_lips": 0.8}
 COVERS = {"hand": 0.05, "scarf": 0.03, "bar": 0.04, "shadow": 0.08}
-"""How often a face has each trait, and each of the things that may cover it."""
+"""The probability of each trait, and of each object that covers a face."""
 
 PUT_ON = {
     "glasses": draw.glasses,
@@ -127,7 +126,7 @@ PUT_ON = {
     "scarf": draw.scarf,
     "shadow": draw.cast_shadow,
 }
-"""Drawn last, in this order, on the faces that have the trait or cover of that name."""
+"""The parts drawn last, in this order, on the faces that have the trait or cover of that name."""
 
 RANGES = IDENTITY | POSE | SCENE
 BLOCK = 64
@@ -138,15 +137,15 @@ _LABEL_STREAM, _FACE_STREAM, _PART_STREAM = 0, 1, 2
 def draw_faces(num_examples: int, *, seed: int) -> Faces:
     """Draw labelled faces of the seven expressions.
 
-    Face number i and its label depend on (seed, i) alone, so a longer set begins with the shorter one.
+    Face number i and its label depend only on (seed, i), so a longer set begins with the shorter one.
 
     Args:
       num_examples: how many, 0 or more.
       seed: 0 or more.
 
     Returns:
-      images uint8 (N, 48, 48, 1); labels int32 (N,), any seven from a multiple of seven on are one of
-      each; ids (N,) the row numbers.
+      images uint8 (N, 48, 48, 1); labels int32 (N,), where each block of seven has each label once; ids
+      (N,) the row numbers.
     """
     labels = draw_labels(num_examples, seed=seed)
     starts = range(0, num_examples, BLOCK)
@@ -156,7 +155,7 @@ def draw_faces(num_examples: int, *, seed: int) -> Faces:
 
 
 def synthetic_splits(*, num_train: int, num_validation: int, num_test: int, seed: int) -> Splits:
-    """Draw three parts from streams of their own: no face of one part appears in another."""
+    """Draw three parts from separate random streams, so that no face is in two of them."""
     counts = (num_train, num_validation, num_test)
     parts = [draw_faces(count, seed=_part_seed(seed, part)) for part, count in enumerate(counts)]
     note = f"drawn faces, seed {seed}: {num_train} to train, {num_validation} to validate, {num_test} to test"
@@ -164,33 +163,30 @@ def synthetic_splits(*, num_train: int, num_validation: int, num_test: int, seed
 
 
 def draw_labels(num_examples: int, *, seed: int) -> np.ndarray:
-    """int32 (N,): blocks of the seven labels, each block in an order of its own."""
+    """Draw labels int32 (N,): blocks of the seven labels, each block in its own random order."""
     num_blocks = -(-num_examples // NUM_CLASSES)
     orders = [_stream(seed, _LABEL_STREAM, block).permutation(NUM_CLASSES) for block in range(num_blocks)]
     return np.array(orders, np.int32).reshape(-1)[:num_examples]
 
 
-def expression_units(labels: np.ndarray, chance: np.ndarray) -> np.ndarray:
-    """How strongly each face moves each action unit.
+def expression_units(labels: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """The strength of each action unit on each face: float (N, A), 0 or more, for A action units.
 
     Args:
       labels: int (N,).
-      chance: uniform (N, 2, A + 1) for A action units.
-
-    Returns:
-      float (N, A), 0 or more.
+      uniform: float (N, 2, A + 1), random numbers between 0 and 1.
     """
     table = np.array([[EXPRESSIONS[name].get(unit, 0.0) for unit in ACTION_UNITS] for name in LABELS])
-    intensity = 0.4 + 0.8 * chance[:, 0, :1]
-    own_way = 1 + 0.8 * (chance[:, 0, 1:] - 0.5)
-    # A touch of some other expression: mixed feelings, or a person caught while talking.
-    other = (chance[:, 1, :1] * NUM_CLASSES).astype(int)[:, 0]
-    touch = 0.3 * chance[:, 1, 1:] ** 2
+    intensity = 0.4 + 0.8 * uniform[:, 0, :1]
+    own_way = 1 + 0.8 * (uniform[:, 0, 1:] - 0.5)
+    # A little of another expression: mixed feelings, or a person who is talking.
+    other = (uniform[:, 1, :1] * NUM_CLASSES).astype(int)[:, 0]
+    touch = 0.3 * uniform[:, 1, 1:] ** 2
     return table[labels] * intensity * own_way + table[other] * touch
 
 
 def camera(picture, p, g: draw.Plane, noise) -> np.ndarray:
-    """Contrast, brightness, a gamma-like curve, a blur of three by three pixels, and the sensor's noise."""
+    """Apply contrast, brightness, a gamma-like curve, a blur of three by three pixels, and noise."""
     across = (g.x * p.light_x + g.y * p.light_y) * p.gradient
     picture = (picture * (1 + across) - 0.5) * p.contrast + 0.5 + p.brightness
     picture = np.clip(picture, 0, 1)
@@ -201,7 +197,7 @@ def camera(picture, p, g: draw.Plane, noise) -> np.ndarray:
 
 
 def blur(picture, weight, axis) -> np.ndarray:
-    """Mix in the two neighbours along an axis, the border pixel standing in for what is outside."""
+    """Mix in the two neighbours along an axis; outside, the border pixel is repeated."""
     first, last = np.take(picture, [0], axis), np.take(picture, [-1], axis)
     before = np.concatenate([first, np.delete(picture, -1, axis)], axis)
     after = np.concatenate([np.delete(picture, 0, axis), last], axis)
@@ -209,10 +205,9 @@ def blur(picture, weight, axis) -> np.ndarray:
 
 
 def portraits(p: SimpleNamespace, noise: np.ndarray) -> np.ndarray:
-    """Draw the faces with parameters ``p`` (each (N, 1, 1)); noise (N, 48, 48) of unit variance.
+    """Draw the faces with parameters ``p`` (each (N, 1, 1)) and noise (N, 48, 48) of unit variance.
 
-    Returns:
-      float32 (N, 48, 48) from 0 to 1.
+    Returns float32 (N, 48, 48) from 0 to 1.
     """
     g = draw.plane(p)
     light, head = draw.light_on_head(p, g), draw.head_mask(p, g)
@@ -228,7 +223,7 @@ def portraits(p: SimpleNamespace, noise: np.ndarray) -> np.ndarray:
 
 
 def _draw_block(labels: np.ndarray, first: int, seed: int) -> np.ndarray:
-    """uint8 (n, 48, 48, 1): the faces first, first + 1, ... with these labels."""
+    """Draw uint8 (n, 48, 48, 1): the faces first, first + 1, ... with these labels."""
     streams = [_stream(seed, _FACE_STREAM, first + row) for row in range(len(labels))]
     parameters = _sample(labels, streams)
     noise = np.stack([stream.standard_normal((SIDE, SIDE), np.float32) for stream in streams])
@@ -236,30 +231,30 @@ def _draw_block(labels: np.ndarray, first: int, seed: int) -> np.ndarray:
 
 
 def _sample(labels: np.ndarray, streams: list[np.random.Generator]) -> SimpleNamespace:
-    """The parameters of a block of faces, each float32 (n, 1, 1)."""
+    """Draw the parameters of a block of faces, each float32 (n, 1, 1)."""
     num_units = len(ACTION_UNITS)
     plain, second = np.stack([stream.random((2, len(RANGES))) for stream in streams], 2)
-    traits = np.stack([stream.random(len(CHANCES) + 3) for stream in streams], 1)
-    chance = np.stack([stream.random((2, num_units + 1)) for stream in streams])
-    # The mean of two draws for the pose: most heads are held nearly straight, few as far as the limits.
+    traits = np.stack([stream.random(len(TRAITS) + 3) for stream in streams], 1)
+    expression = np.stack([stream.random((2, num_units + 1)) for stream in streams])
+    # The mean of two draws for the pose: most heads are nearly straight, few are near the limits.
     plain = np.where(np.isin(list(RANGES), list(POSE))[:, None], (plain + second) / 2, plain)
     low, high = np.array(list(RANGES.values())).T[..., None]
     values = dict(zip(RANGES, low + (high - low) * plain, strict=True))
-    values |= {name: u < CHANCES[name] for name, u in zip(CHANCES, traits, strict=False)}
+    values |= {name: u < TRAITS[name] for name, u in zip(TRAITS, traits, strict=False)}
     values |= _covers(traits[-1]) | _whiskers(traits[-3], traits[-2])
-    values |= dict(zip(ACTION_UNITS, expression_units(labels, chance).T, strict=True))
+    values |= dict(zip(ACTION_UNITS, expression_units(labels, expression).T, strict=True))
     return SimpleNamespace(**{name: np.float32(value)[:, None, None] for name, value in values.items()})
 
 
 def _covers(u: np.ndarray) -> dict[str, np.ndarray]:
-    """At most one cover per face: each takes its own stretch of the unit interval."""
+    """Choose at most one cover per face: each has its own part of the unit interval."""
     ends = np.cumsum(list(COVERS.values()))
     kind = np.searchsorted(ends, u, side="right")
     return {name: kind == number for number, name in enumerate(COVERS)}
 
 
 def _whiskers(u_beard: np.ndarray, u_moustache: np.ndarray) -> dict[str, np.ndarray]:
-    """Stubble to full beard on a quarter of the faces, a moustache on an eighth."""
+    """Choose stubble to a full beard on a quarter of the faces, a moustache on an eighth."""
     beard = np.where(u_beard < 0.25, 0.3 + 2.4 * u_beard, 0)
     return {"beard": beard, "moustache": np.where(u_moustache < 0.12, 0.85, 0.8 * beard)}
 

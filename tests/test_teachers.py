@@ -5,19 +5,17 @@ import shutil
 import numpy as np
 import pytest
 
-from fer_jax.checkpoints import save as checkpoint
-from fer_jax.checkpoints.choose import named_networks
-from fer_jax.data import load_dataset
+from fer_jax.checkpoints import choose
+from fer_jax.checkpoints.restore import load_best
+from fer_jax.data.load import load_dataset
 from fer_jax.errors import UserError
-from fer_jax.evaluate import run as run_evaluate
-from fer_jax.runtime import files as workdir
-from fer_jax.train import run as run_train
-from fer_jax.train.recipe import mean_probabilities
-from tiny_run import assert_trees_equal, read_rows, tiny_config
+from fer_jax.runtime.command import plain
+from fer_jax.train.teachers import mean_probabilities, named_networks
+from tiny_run import assert_trees_equal, command, read_rows, run_training, tiny_config
 
 pytestmark = pytest.mark.usefixtures("no_plots")
 
-IMAGES = load_dataset(workdir.plain(tiny_config())).train.images
+IMAGES = load_dataset(plain(tiny_config())).train.images
 
 
 @pytest.fixture(scope="module")
@@ -25,19 +23,18 @@ def runs(tmp_path_factory):
     """Two runs, of different batches."""
     folders = [tmp_path_factory.mktemp("runs") / name for name in ("a", "b")]
     for where, batch_size in zip(folders, (16, 32), strict=True):
-        run_train.train(tiny_config(batch_size=batch_size), where)
+        run_training(tiny_config(batch_size=batch_size), where)
     return folders
 
 
 def probabilities(where):
-    weights, config, _ = run_evaluate.load_weights(where, workdir.plain(tiny_config()), [])
-    return run_evaluate.probabilities(weights, config, IMAGES, views="one")
+    return choose.choose(command("eval", tiny_config(), where)).predict(IMAGES)
 
 
 def test_learns_from_a_teacher(runs, tmp_path, capsys):
     """Of its probabilities alone: the loss is never below their entropy."""
     options = {"epochs": 1, "teacher_share": 1.0, "label_smoothing": 0.0}
-    run_train.train(tiny_config(teacher=str(runs[0]), **options), tmp_path / "taught")
+    run_training(tiny_config(teacher=str(runs[0]), **options), tmp_path / "taught")
     assert f"teacher: {runs[0]}, " in capsys.readouterr().out
     chances = probabilities(runs[0])
     entropy = -(chances * np.log(chances)).sum(1).mean()
@@ -45,19 +42,19 @@ def test_learns_from_a_teacher(runs, tmp_path, capsys):
     assert loss > entropy - 0.1
     # What is done to the labels makes no difference.
     smoothed = options | {"label_smoothing": 0.5}
-    run_train.train(tiny_config(teacher=str(runs[0]), **smoothed), tmp_path / "smoothed")
+    run_training(tiny_config(teacher=str(runs[0]), **smoothed), tmp_path / "smoothed")
     assert read_rows(tmp_path / "smoothed")[0]["train_loss"] == pytest.approx(loss, rel=1e-5)
     with pytest.raises(UserError, match="nowhere: no such run"):
-        run_train.train(tiny_config(teacher="nowhere", **options), tmp_path / "new")
+        run_training(tiny_config(teacher="nowhere", **options), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
 def test_tells_where_a_network_may_have_seen_the_validation_faces(runs, tmp_path, capsys):
     options = {"teacher": str(runs[0]), "initial_weights": str(runs[1]), "synthetic.num_train": 63}
-    run_train.train(tiny_config(epochs=1, **options), tmp_path)
+    run_training(tiny_config(epochs=1, **options), tmp_path)
     assert capsys.readouterr().out.count("was trained on other faces than this run's") == 2
     # What a run began from is no news once it goes on from its own checkpoint.
-    run_train.train(tiny_config(epochs=2, **options), tmp_path)
+    run_training(tiny_config(epochs=2, **options), tmp_path)
     told = capsys.readouterr().out
     assert "starts from" not in told
     assert told.count("was trained on other faces than this run's") == 1
@@ -68,19 +65,19 @@ def test_goes_on_with_a_teacher_that_has_changed(runs, tmp_path, capsys):
     teacher = tmp_path / "teacher"
     shutil.copytree(runs[0], teacher)
     options = {"teacher": f" {teacher}", "initial_weights": str(runs[1])}
-    run_train.train(tiny_config(epochs=1, **options), tmp_path / "run")
-    run_train.train(tiny_config(epochs=2, **options), tmp_path / "run")
+    run_training(tiny_config(epochs=1, **options), tmp_path / "run")
+    run_training(tiny_config(epochs=2, **options), tmp_path / "run")
     assert "not as before" not in capsys.readouterr().out
     shutil.rmtree(teacher)
     shutil.copytree(runs[1], teacher)
-    run_train.train(tiny_config(epochs=3, **options), tmp_path / "run")
+    run_training(tiny_config(epochs=3, **options), tmp_path / "run")
     assert f"run: not as before: teacher {teacher} with other weights; " in capsys.readouterr().out
 
 
 def test_several_teachers_teach_their_mean(runs):
     a, b = (probabilities(run) for run in runs)
     assert np.abs(a - b).max() > 0.01
-    networks = named_networks(workdir.plain(tiny_config(teacher=f"{runs[0]},{runs[1]}")))
+    networks = named_networks(plain(tiny_config(teacher=f"{runs[0]},{runs[1]}")))
     taught = mean_probabilities(list(networks.teachers.values()))(IMAGES.astype(np.float32))
     np.testing.assert_allclose(taught, (a + b) / 2, atol=1e-6)
 
@@ -88,30 +85,30 @@ def test_several_teachers_teach_their_mean(runs):
 def test_starts_from_a_network(runs, tmp_path, capsys):
     """At a rate of 0 it stays what it was; without averages, whose rounding would show."""
     config = tiny_config(initial_weights=str(runs[0]), epochs=1, learning_rate=0.0, ema_decay=0.0, seed=0)
-    run_train.train(config, tmp_path)
+    run_training(config, tmp_path)
     told = capsys.readouterr().out
     assert f"starts from: {runs[0]}, " in told
     assert "trained on other faces" not in told
-    weights, before = checkpoint.load_best(tmp_path)[0], checkpoint.load_best(runs[0])[0]
+    weights, before = load_best(tmp_path).weights, load_best(runs[0]).weights
     assert_trees_equal(weights.variables["params"], before.variables["params"])
 
 
 def test_named_below_the_home_folder(runs, monkeypatch):
     monkeypatch.setenv("HOME", str(runs[0].parent))
-    networks = named_networks(workdir.plain(tiny_config(teacher=f"~/{runs[0].name}")))
+    networks = named_networks(plain(tiny_config(teacher=f"~/{runs[0].name}")))
     assert list(networks.teachers) == [f"~/{runs[0].name}"]
 
 
 def test_starts_from_no_network_of_other_sizes(runs, tmp_path):
     expected = r'a network of other sizes or normalization; add "--config.mlp.hidden=\(8,\)"$'
     with pytest.raises(UserError, match=expected):
-        run_train.train(tiny_config(**{"initial_weights": str(runs[0]), "mlp.hidden": (9, 8)}), tmp_path)
+        run_training(tiny_config(**{"initial_weights": str(runs[0]), "mlp.hidden": (9, 8)}), tmp_path)
     with pytest.raises(UserError, match=r"add --config.normalize=pixelwise$"):
-        run_train.train(tiny_config(initial_weights=str(runs[0]), normalize="global"), tmp_path)
+        run_training(tiny_config(initial_weights=str(runs[0]), normalize="global"), tmp_path)
     # A CNN of the package: the network's kind, and the sizes of that kind.
     expected = (
         r'add --config.model=cnn --config.normalize=global "--config.cnn.widths=\(8,16,32,64\)" '
         r'"--config.cnn.blocks=\(1,1,2,1\)" --config.cnn.stem_stride=1$'
     )
     with pytest.raises(UserError, match=expected):
-        run_train.train(tiny_config(initial_weights="tiny"), tmp_path)
+        run_training(tiny_config(initial_weights="tiny"), tmp_path)

@@ -6,10 +6,9 @@ import pytest
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight
 
-from fer_jax.errors import UserError
+from fer_jax.train.batches import class_weights
 from fer_jax.transforms.normalize import (
     NORMALIZATIONS,
-    class_weights,
     fit_normalization,
     normalization_shape,
     normalize,
@@ -92,7 +91,7 @@ def test_float_images_are_normalized_as_whole_numbers_are(kind):
 
 def test_unknown_kind():
     with pytest.raises(
-        UserError, match=r"normalize='zscore' is unknown.*none, pixelwise, global, samplewise"
+        ValueError, match=r"normalize='zscore' is unknown.*none, pixelwise, global, samplewise"
     ):
         fit_normalization(random_images(2), kind="zscore")
 

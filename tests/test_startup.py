@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from fer_jax.runtime.startup import delete_unused
+from fer_jax.runtime.startup import delete_unfinished
 
 FAULTS = """
 import os, resource, sys
@@ -57,20 +57,41 @@ def test_the_users_settings_stay(tmp_path):
 def test_default_settings(tmp_path):
     flags, folder = run(tmp_path, SETTINGS, XLA_FLAGS="").rsplit(maxsplit=1)
     assert "INDIVIDUAL_CONVOLUTION" in flags
-    assert folder == str(tmp_path / "fer_jax" / "compiled")
+    assert folder == str(tmp_path / "fer_jax" / "programs")
 
 
-def test_programs_unused_for_longest_are_deleted(tmp_path):
-    """Used: read or written."""
-    for name, read, written in (("a", 1, 4), ("b", 3, 1), ("c", 2, 2), ("d", 1, 1), ("e", 5, 0)):
-        path = tmp_path / f"{name}-cache"
-        path.write_bytes(bytes(10))
-        os.utime(path, (read, written))
-    (tmp_path / "other").write_bytes(bytes(100))
-    delete_unused(tmp_path, keep_bytes=30)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a-cache", "b-cache", "e-cache", "other"]
+def test_unfinished_programs_are_deleted(tmp_path):
+    """JAX writes the program, then the time of its use; a kill may come between the two."""
+    for name in ("a-cache", "a-atime", "b-cache", "other"):
+        (tmp_path / name).write_bytes(bytes(10))
+    delete_unfinished(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} - {".lockfile"} == {"a-cache", "a-atime", "other"}
 
 
 def test_a_folder_that_is_not_there_has_no_programs(tmp_path):
-    delete_unused(tmp_path / "none", keep_bytes=0)
+    delete_unfinished(tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+FILL_THE_CACHE = """
+import os
+from fer_jax.runtime.startup import configure_process
+configure_process()
+os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = "20000"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+import jax, jax.numpy as jnp
+for n in range(12):
+    jax.jit(lambda x: jnp.sin(x) * n + n)(jnp.ones(n + 1)).block_until_ready()
+"""
+
+
+def test_jax_itself_limits_the_cache(tmp_path):
+    """Also where a kill has left a program half written, on which the limit would fail."""
+    folder = tmp_path / "fer_jax" / "programs"
+    folder.mkdir(parents=True)
+    (folder / "half-cache").write_bytes(bytes(100))
+    run(tmp_path, FILL_THE_CACHE)
+    sizes = [path.stat().st_size for path in folder.glob("*-cache")]
+    assert 1 < len(sizes) < 12
+    assert sum(sizes) <= 20000
+    assert not (folder / "half-cache").exists()

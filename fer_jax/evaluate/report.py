@@ -1,0 +1,118 @@
+"""Score a network on a split, and report it on the screen and in ``eval/``."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fer_jax.classifier import Classifier
+from fer_jax.data.faces import Faces, Splits, digest
+from fer_jax.data.load import labelled_faces, load_dataset
+from fer_jax.data.split import rows_shared
+from fer_jax.evaluate import plots
+from fer_jax.evaluate.calibration import Bins
+from fer_jax.evaluate.metrics import accuracy_interval, summarize
+from fer_jax.evaluate.step import evaluate, make_eval_step
+from fer_jax.labels import LABELS
+from fer_jax.runtime.files import write_json, write_text
+
+
+def load_scored(
+    classifier: Classifier, printed: set[str], *, weights: str = "the weights"
+) -> tuple[Splits, Faces]:
+    """Load the data set of the classifier's config, and the labelled faces in it to score.
+
+    Print the notes of the data set, and a warning if the weights may have been trained on the faces to score.
+
+    Args:
+      classifier: the one to score.
+      printed: lines that are not printed again; the new ones are added.
+      weights: the name of the weights in the warning.
+
+    Raises:
+      UserError: bad data, or no labelled faces in the split.
+    """
+    config = classifier.config
+    splits = load_dataset(config)
+    faces = labelled_faces(splits, split=config["split"], dataset=config["dataset"])
+    notes = list(splits.notes)
+    if classifier.record.data["digest"] != digest(splits):
+        notes.append(
+            f"{weights} were trained on other faces than {config['dataset']} has for training; if they "
+            "include faces that are scored here, the figures below are too high"
+        )
+    for note in notes:
+        if note not in printed:
+            print(f"  {note}")
+    printed.update(notes)
+    return splits, faces
+
+
+def score_and_report(classifier: Classifier, splits: Splits, workdir: Path) -> None:
+    """Score the split and the views of the classifier's config, and report them.
+
+    Print also the accuracy on the faces that do not occur in training.
+    """
+    faces = getattr(splits, classifier.config["split"])
+    report(*score(classifier, faces), workdir, epoch=classifier.row["epoch"])
+    apart = ~rows_shared(faces.images, splits.train.images)
+    if 0 < apart.sum() < len(faces):
+        rest, _ = score(classifier, faces.take(apart))
+        print(f"without the {np.sum(~apart)} faces that also occur in training: {rest['accuracy']:.2%}")
+
+
+def score(classifier: Classifier, faces: Faces) -> tuple[dict[str, Any], Bins]:
+    """Score labelled ``faces`` -> the content of ``eval/metrics.json``, and the bins of confidence."""
+    config = classifier.config
+    result = evaluate(
+        make_eval_step(classifier.forward(config["views"])),
+        classifier.weights.variables,
+        classifier.weights.normalization,
+        faces.images,
+        faces.labels,
+        batch_size=min(config["batch_size"], len(faces)),
+    )
+    return {"split": config["split"], "views": config["views"], **summarize(result)}, result.bins
+
+
+def report(result: dict[str, Any], bins: Bins, workdir: Path, *, epoch: int, quiet: bool = False) -> None:
+    """Print what ``score`` returned, unless ``quiet``, and write it to ``eval/`` in the workdir."""
+    text = report_text(result, epoch=epoch)
+    if not quiet:
+        print(text)
+    folder = workdir / "eval"
+    write_json(folder / "metrics.json", result)
+    write_text(folder / "report.txt", text + "\n")
+    confusion = np.array(result["confusion_matrix"])
+    table = pd.DataFrame(confusion, index=pd.Index(LABELS, name="true"), columns=LABELS)
+    write_text(folder / "confusion_matrix.csv", table.to_csv())
+    title = f"{result['split']}: {result['accuracy']:.1%} of {result['num_examples']:,} faces"
+    plots.save_confusion_matrix(folder / "confusion_matrix.png", confusion, title=title)
+    title = f"{result['split']}, views: {result['views']}"
+    plots.save_reliability(folder / "reliability.png", bins, title=title)
+    if not quiet:
+        print(f"written: {folder}/metrics.json, report.txt, confusion_matrix.csv, .png, reliability.png")
+
+
+def report_text(result: dict[str, Any], *, epoch: int) -> str:
+    """Format a result as aligned text: matrix (rows true, columns predicted), table of classes, totals."""
+    width = max(map(len, LABELS))
+    header = f"{'true / predicted':<{width + 8}}" + "".join(f"{label:>9}" for label in LABELS)
+    matrix = [
+        f"{label:<{width + 8}}" + "".join(f"{count:>9,}" for count in counts)
+        for label, counts in zip(LABELS, result["confusion_matrix"], strict=True)
+    ]
+    classes = [f"{'':<{width}}  precision     recall         f1    support"]
+    for label, figures in result["per_class"].items():
+        values = "".join(f"{figures[name]:>11.3f}" for name in ("precision", "recall", "f1"))
+        classes.append(f"{label:<{width}}{values}{figures['support']:>11,}")
+    low, high = accuracy_interval(np.array(result["confusion_matrix"]))
+    totals = (
+        f"accuracy {result['accuracy']:.2%}, balanced accuracy {result['balanced_accuracy']:.2%}, "
+        f"macro F1 {result['macro_f1']:.3f}, loss {result['loss']:.3f} "
+        f"({result['split']}, {result['num_examples']:,} faces, views: {result['views']}, epoch {epoch})\n"
+        f"95% interval of the accuracy {low:.2%} to {high:.2%}; "
+        f"expected calibration error {result['expected_calibration_error']:.2%}"
+    )
+    return "\n".join([header, *matrix, "", *classes, "", totals])

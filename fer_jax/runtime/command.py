@@ -1,0 +1,72 @@
+"""The command line as one value, which every mode takes."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+Config = dict[str, Any]
+"""A configuration as JSON holds it: dicts, lists and scalars. The one type of config below ``main.py``."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A mode, and everything that the command line sets for it.
+
+    Attributes:
+      mode: ``train``, ``eval``, ``predict``, ``explain``, ``export`` or ``serve``.
+      config: the fields of configs/default.py with the values of the config file and the flags.
+      overrides: dotted names of the fields that flags set.
+      workdirs: folders of the runs; one, except where ``eval`` compares several.
+      shipped_name: name of the shipped weights to use if the workdir holds no run; None to use none.
+      input, output: ``--input`` and ``--output``; None if not given.
+      probabilities: whether ``--probabilities`` is given.
+    """
+
+    mode: str
+    config: Config
+    overrides: tuple[str, ...] = ()
+    workdirs: tuple[Path, ...] = ()
+    shipped_name: str | None = None
+    input: str | None = None
+    output: str | None = None
+    probabilities: bool = False
+
+    @property
+    def workdir(self) -> Path:
+        return self.workdirs[0]
+
+
+def make_command(mode: str, config: ConfigDict, *, name: str, workdir: str | None, **fields: Any) -> Command:
+    """Make the command from the values of the flags.
+
+    Args:
+      mode, config: see ``Command``.
+      name: of the config file, without its suffix: the name of its run and of its shipped weights.
+      workdir: ``--workdir``; None for ``runs/NAME``, or ``runs/NAME-synthetic`` on the built-in faces.
+      fields: the other fields of ``Command``.
+    """
+    config = plain(config)
+    # predict and its like use a synthetic run only if it is named; train and eval name their data set.
+    synthetic = mode in ("train", "eval") and config["dataset"] == "synthetic"
+    default = Path("runs") / (f"{name}-synthetic" if synthetic else name)
+    workdirs = _workdirs(mode, workdir) if workdir else (default,)
+    shipped_name = None if workdir or synthetic else name
+    # A shell leaves the ~ in --output=~/out.csv as it is.
+    paths = {flag: fields[flag] and os.path.expanduser(fields[flag]) for flag in ("input", "output")}
+    return Command(mode, config, workdirs=workdirs, shipped_name=shipped_name, **fields | paths)
+
+
+def plain(config: ConfigDict) -> Config:
+    """Return the config as JSON would give it back."""
+    return json.loads(json.dumps(config.to_dict()))
+
+
+def _workdirs(mode: str, flag: str) -> tuple[Path, ...]:
+    """Split ``A,B`` into several runs for eval, unless the comma is part of a folder's name."""
+    several = mode == "eval" and "," in flag and not Path(flag).exists()
+    names = [name.strip() for name in flag.split(",") if name.strip()] if several else [flag]
+    return tuple(Path(name).expanduser() for name in names)

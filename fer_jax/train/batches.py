@@ -1,0 +1,63 @@
+"""Choose the faces that each step trains on, and how much each class counts."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fer_jax.labels import NUM_CLASSES
+
+
+class Batch(NamedTuple):
+    """``images`` uint8 (B, 48, 48, 1) and ``labels`` int32 (B,)."""
+
+    images: jax.Array
+    labels: jax.Array
+
+
+def epoch_order(
+    key: jax.Array,
+    labels: jax.Array,
+    epoch: int,
+    *,
+    batch_size: int,
+    sampling_weights: np.ndarray | None = None,
+) -> jax.Array:
+    """Draw the examples of an epoch's batches, int32 (steps, batch_size), from ``key`` and ``epoch`` alone.
+
+    Args:
+      key: for the order of all epochs.
+      labels: int32 (N,).
+      epoch: from 1.
+      batch_size: at most N; the remainder of an epoch is left to the shuffles of later epochs.
+      sampling_weights: float32 (7,), draws with replacement so that classes come in these proportions
+        to their counts (``balance=sampling``); None takes each example at most once.
+    """
+    key = jax.random.fold_in(key, epoch)
+    steps = len(labels) // batch_size
+    if sampling_weights is None:
+        order = jax.random.permutation(key, len(labels))
+    else:
+        probabilities = jnp.asarray(sampling_weights)[labels]
+        order = jax.random.choice(key, len(labels), (len(labels),), p=probabilities / jnp.sum(probabilities))
+    return order[: steps * batch_size].reshape(steps, batch_size).astype(jnp.int32)
+
+
+def take_batch(data: Batch, order: jax.Array, row: jax.Array) -> Batch:
+    """Take the examples in ``row`` of ``order``, int32 (steps, B), from the whole training set."""
+    rows = order[row]
+    return Batch(data.images[rows], data.labels[rows])
+
+
+def class_weights(labels: np.ndarray) -> np.ndarray:
+    """Weights float32 (7,) that give each class the same total: N / (classes present x count).
+
+    scikit-learn's ``balanced`` (King and Zeng, 2001). A class without examples gets 0.
+    """
+    from sklearn.utils.class_weight import compute_class_weight
+
+    present = np.unique(labels)
+    weights = np.zeros(NUM_CLASSES, np.float32)
+    weights[present] = compute_class_weight("balanced", classes=present, y=labels)
+    return weights

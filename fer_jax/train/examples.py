@@ -1,0 +1,88 @@
+"""Make from a batch what a step learns from: augmented faces, targets, and the weight of each."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from fer_jax.labels import NUM_CLASSES, SIDE
+from fer_jax.train.batches import Batch
+from fer_jax.transforms.augment import augment
+from fer_jax.transforms.mixing import cutmix, mixup
+
+
+class Examples(NamedTuple):
+    """The examples that a step learns from.
+
+    Attributes:
+      images: float32 (B, S, S, 1), grey levels.
+      targets: float32 (B, 7), a distribution over the classes.
+      weights: float32 (B,), the factors of the losses.
+    """
+
+    images: jax.Array
+    targets: jax.Array
+    weights: jax.Array
+
+
+def make_prepare(
+    *,
+    augmentation: Mapping[str, Any] | None = None,
+    class_weights: np.ndarray | None = None,
+    label_smoothing: float = 0.0,
+    mixup_alpha: float = 0.0,
+    cutmix_alpha: float = 0.0,
+    teacher: Callable[[jax.Array], jax.Array] | None = None,
+    teacher_share: float = 0.0,
+) -> Callable[[jax.Array, jax.Array, Batch, int], Examples]:
+    """Make a pure ``(augment_key, mixing_key, batch, image_size) -> Examples``.
+
+    Args:
+      augmentation: arguments of ``augment.augment``; None for no augmentation.
+      class_weights: float32 (7,), weights of examples by class; a blended example gets their mean.
+      label_smoothing: share of the target spread evenly over the classes (Szegedy et al., 2016).
+      mixup_alpha, cutmix_alpha: see ``mixing.mixup`` and ``mixing.cutmix``; 0 for none.
+      teacher: maps the augmented faces, in grey levels and full size, to probabilities (B, 7) (Hinton et
+        al., "Distilling the Knowledge in a Neural Network", 2015). It sees the same augmented faces as the
+        network (Beyer et al., "Knowledge distillation: a good teacher is patient and consistent", 2022).
+      teacher_share: share of the teacher's probabilities in the targets, 0 to 1.
+    """
+    by_class = jnp.asarray(np.ones(NUM_CLASSES) if class_weights is None else class_weights, jnp.float32)
+    options = {"augmentation": augmentation, "mixup_alpha": mixup_alpha, "cutmix_alpha": cutmix_alpha}
+
+    def prepare(augment_key, mixing_key, batch, image_size):
+        images, targets = _augmented(augment_key, mixing_key, batch, image_size, **options)
+        weights = targets @ by_class
+        targets = optax.smooth_labels(targets, label_smoothing)
+        if teacher is not None:
+            # The same keys give the same faces, here at the teacher's size.
+            full_size, _ = _augmented(augment_key, mixing_key, batch, SIDE, **options)
+            taught = jax.lax.stop_gradient(teacher(full_size))
+            targets = (1 - teacher_share) * targets + teacher_share * taught
+        return Examples(images, targets, weights)
+
+    return prepare
+
+
+def _augmented(
+    augment_key: jax.Array,
+    mixing_key: jax.Array,
+    batch: Batch,
+    image_size: int,
+    *,
+    augmentation: Mapping[str, Any] | None,
+    mixup_alpha: float,
+    cutmix_alpha: float,
+) -> tuple[jax.Array, jax.Array]:
+    """Augmented and mixed images float32 (B, S, S, 1), and their targets float32 (B, 7)."""
+    targets = jax.nn.one_hot(batch.labels, NUM_CLASSES)
+    # Without augmentation, and at 48 pixels, this leaves the images as they are.
+    images = augment(augment_key, batch.images, size=(image_size, image_size), **(augmentation or {}))
+    if mixup_alpha:
+        images, targets = mixup(mixing_key, images, targets, alpha=mixup_alpha)
+    if cutmix_alpha:
+        images, targets = cutmix(mixing_key, images, targets, alpha=cutmix_alpha)
+    return images, targets

@@ -1,0 +1,167 @@
+"""The folder of a run that trains; of several processes, process 0 alone reads and writes it."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fer_jax.checkpoints import restore, save
+from fer_jax.checkpoints.same_run import check_random_keys, check_same_run
+from fer_jax.checkpoints.weights import Record, Weights
+from fer_jax.data.faces import Splits
+from fer_jax.errors import UserError
+from fer_jax.evaluate.report import score_and_report
+from fer_jax.runtime.command import Config
+from fer_jax.runtime.distributed import first_process, from_first
+from fer_jax.runtime.files import os_reason, write_json
+from fer_jax.runtime.lock import locked
+from fer_jax.train import outputs
+from fer_jax.train.environment import environment_changes
+from fer_jax.train.epochs import Position, Row
+from fer_jax.train.state import TrainState
+from fer_jax.transforms.normalize import Normalization
+
+
+class RunFolder:
+    """A run's folder. All processes call its methods; what process 0 finds or fails at reaches all.
+
+    Attributes:
+      path: the workdir.
+    """
+
+    def __init__(self, workdir: Path) -> None:
+        self.path = workdir
+        self._held = contextlib.ExitStack()
+        self._begun = False
+        self._checkpoints: save.Checkpoints | None = None
+        self._events: outputs.EventWriter | None = None
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """Release the folder's lock at the end, and raise UserError in place of OSError."""
+        try:
+            with self._held:
+                yield
+        except OSError as error:
+            raise UserError(
+                f"{error.filename or self.path}: {os_reason(error)}; what {self.path} holds is whole, and "
+                "the same command goes on once files can be written"
+            ) from error
+
+    def begin(self, config: Config) -> Record | None:
+        """Lock the folder of a run that has begun, and return its latest record; None for a new run.
+
+        The folder of a new run is made by ``make``, once its input is known to be good. Raises UserError if
+        another process trains there, or the run has another config.
+        """
+        found = self._begin(config)
+        return found and Record(*found)
+
+    @first_process
+    def _begin(self, config: Config) -> Record | None:
+        if any(self.path.glob("seed-*")):
+            raise UserError(
+                f"{self.path}: holds runs of several seeds; add --workdir={self.path}-2 for a run of one seed"
+            )
+        self._begun = self.path.is_dir()
+        if self._begun:
+            self._held.enter_context(locked(self.path))
+        record = restore.latest_record(self.path)
+        if record:
+            check_same_run(record, config, str(self.path))
+        return record
+
+    @first_process
+    def make(self) -> None:
+        """Make and lock the folder of a new run; do nothing if ``begin`` has locked it."""
+        if self._begun:
+            return
+        self._held.enter_context(locked(self.path))
+        if restore.has_checkpoint(self.path):  # of a run that was not compared with this command
+            raise UserError(
+                f"{self.path}: another process began a run there just now; add --workdir={self.path}-2"
+            )
+
+    @first_process
+    def write_config(self, config: Config, environment: dict[str, Any], *, resumed: bool) -> None:
+        """Write config.json; if the run is resumed, print how its environment has changed."""
+        path = self.path / "config.json"
+        if resumed and (changes := environment_changes(path, environment)):
+            print(
+                f"{self.path}: not as before: {', '.join(changes)}; results may differ, perhaps only in "
+                "their last bits"
+            )
+        write_json(path, config | {"environment": environment})
+
+    def restore(self, fresh: TrainState) -> tuple[TrainState, Record] | None:
+        """Return state and record of the latest checkpoint, or None; ``fresh`` gives shapes and dtypes.
+
+        Raises UserError if training cannot go on from it.
+        """
+        states = [fresh]
+        record = self._restore(states)
+        return record and (from_first(states[-1]), Record(*record))
+
+    @first_process
+    def _restore(self, states: list[TrainState]) -> Record | None:
+        restored = restore.restore_latest(self.path, states[0])
+        if restored is None:
+            return None
+        state, record = restored
+        check_random_keys(record, str(self.path))
+        states.append(state)
+        return record
+
+    @first_process
+    def write_rows(self, rows: list[Row]) -> None:
+        """Write metrics.jsonl and curves.png."""
+        outputs.write_rows(self.path, rows)
+
+    @first_process
+    def save_augmented_faces(self, images: np.ndarray, augmentation: dict[str, Any]) -> None:
+        """Write augmented.png."""
+        outputs.save_augmented_faces(self.path / "augmented.png", images, augmentation)
+
+    @contextlib.contextmanager
+    def writing(self, rows: list[Row], tensorboard: bool) -> Iterator[None]:
+        """Allow ``save`` within the block; everything is written at its end.
+
+        Raises UserError if something could not be written.
+        """
+        with contextlib.ExitStack() as stack:
+            self._open_outputs(stack, rows, tensorboard)
+            yield
+            first_process(stack.close)()
+
+    @first_process
+    def _open_outputs(self, stack: contextlib.ExitStack, rows: list[Row], tensorboard: bool) -> None:
+        self._checkpoints = stack.enter_context(save.open_checkpoints(self.path))
+        if tensorboard:
+            self._events = outputs.EventWriter(self.path / "tensorboard", rows)
+            stack.callback(self._events.close)
+
+    @first_process
+    def save(
+        self, normalization: Normalization, record: Record, state: TrainState, position: Position
+    ) -> None:
+        """Save a checkpoint at ``position``; at the end of an epoch also its metrics, curves and events.
+
+        ``record`` is that of a new run.
+        """
+        record = record._replace(rows=position.rows, position=position.within_epoch())
+        step = position.first_step + position.steps
+        save.save(self._checkpoints, step, state, Weights(state.variables(), normalization), record)
+        if not position.steps:
+            outputs.write_rows(self.path, position.rows)
+            if self._events:
+                self._events.add(position.rows[-1])
+
+    @first_process
+    def score_best(self, config: Config, splits: Splits) -> None:
+        """Score the best checkpoint on the validation faces, and write ``eval/``."""
+        best = restore.load_best(self.path, mine=True)
+        config = best.record.config | {"split": "validation", "views": config["views"]}
+        score_and_report(dataclasses.replace(best, config=config), splits, self.path)

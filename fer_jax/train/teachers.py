@@ -1,0 +1,73 @@
+"""The trained networks that training builds on: teachers, and the weights to start from."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fer_jax.checkpoints import choose, digests
+from fer_jax.checkpoints.same_run import differing_network
+from fer_jax.classifier import Classifier
+from fer_jax.errors import UserError
+from fer_jax.models import count_parameters
+from fer_jax.runtime.command import Config
+
+
+class NamedNetworks(NamedTuple):
+    """The trained networks of a config: ``teachers`` by name, and the one that training starts from."""
+
+    teachers: dict[str, Classifier]
+    initial: Classifier | None
+
+    def digests(self) -> dict[str, str]:
+        """Digests of each network's weights, by ``teacher NAME`` and ``initial_weights``."""
+        found = {f"teacher {name}": network for name, network in self.teachers.items()}
+        if self.initial:
+            found["initial_weights"] = self.initial
+        return {part: digests.content(jax.tree.map(np.asarray, n.weights)) for part, n in found.items()}
+
+
+def named_networks(config: Config) -> NamedNetworks:
+    """Load the networks that ``config["teacher"]`` (``A,B`` for several) and ``initial_weights`` name.
+
+    Raises UserError if one is missing, or the one to start from has other sizes or normalization.
+    """
+    names = (name.strip() for name in config["teacher"].split(","))
+    teachers = {name: choose.load(name) for name in names if name}
+    name = config["initial_weights"]
+    initial = choose.load(name) if name else None
+    differing = differing_network(initial.record.config, config) if initial else {}
+    if differing:
+        flags = " ".join(_flag(field, value) for field, value in differing.items())
+        raise UserError(
+            f"config.initial_weights: {name} is a network of other sizes or normalization; add {flags}"
+        )
+    return NamedNetworks(teachers, initial)
+
+
+def mean_probabilities(teachers: Sequence[Classifier]) -> Callable[[jax.Array], jax.Array]:
+    """Make a function: faces float32 (N, 48, 48, 1) -> probabilities (N, 7), the mean of the teachers."""
+    networks = [(teacher.forward("one"), teacher.weights) for teacher in teachers]
+
+    def probabilities(images: jax.Array) -> jax.Array:
+        logs = (forward(w.variables, w.normalization, images) for forward, w in networks)
+        return sum(jnp.exp(log) for log in logs) / len(networks)
+
+    return probabilities
+
+
+def cost_of_teaching(teachers: Sequence[Classifier], params: dict[str, Any]) -> float:
+    """Estimate what the teachers' forward pass on a face costs, in training steps on it.
+
+    Cost grows with the parameters. A step has three passes: forward, and two kinds of gradients.
+    """
+    return sum(teacher.num_parameters for teacher in teachers) / (3 * count_parameters(params))
+
+
+def _flag(field: str, value: str | int | list[int]) -> str:
+    """The flag as a shell takes it."""
+    if isinstance(value, list):
+        return f'"--config.{field}={tuple(value)}"'.replace(", ", ",")
+    return f"--config.{field}={value}"

@@ -1,0 +1,73 @@
+"""Checking the values of a command's config."""
+
+import pytest
+
+from configs import best, cnn, mlp, tiny
+from fer_jax.check_config import CHOICES, check_config
+from fer_jax.errors import UserError
+from fer_jax.models import MODELS
+from fer_jax.models.cnn import ACTIVATIONS
+from fer_jax.runtime.command import plain
+from fer_jax.train.optimizer import OPTIMIZERS, SCHEDULES
+from fer_jax.transforms.augment import FILL_MODES
+from fer_jax.transforms.normalize import NORMALIZATIONS
+from fer_jax.transforms.views import VIEWS
+
+
+def test_choices_are_those_of_the_factories():
+    """The check needs no JAX, so it has a list of its own."""
+    assert CHOICES["model"] == tuple(MODELS)
+    assert CHOICES["cnn.activation"] == tuple(ACTIVATIONS)
+    assert CHOICES["optimizer"] == OPTIMIZERS
+    assert CHOICES["schedule"] == SCHEDULES
+    assert CHOICES["augmentation.fill_mode"] == FILL_MODES
+    assert CHOICES["normalize"] == NORMALIZATIONS
+    assert CHOICES["views"] == VIEWS
+
+
+@pytest.mark.parametrize("module", [best, cnn, mlp, tiny])
+def test_our_own_configs_are_good(module):
+    check_config(plain(module.get_config()))
+
+
+def test_faces_may_be_scaled_to_what_the_stages_halve():
+    config = plain(cnn.get_config()) | {"train_sides": [36, 48]}
+    with pytest.raises(UserError, match=r"^config.train_sides is \[36, 48\]; expected multiples of 8, "):
+        check_config(config)
+    config["cnn"]["stem_stride"] = 1
+    check_config(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("augmentation.fill_mode", "mirror"),
+        ("augmentation.zoom_range", -0.1),
+        ("synthetic.num_train", 0),
+        ("mlp.dropout", 1.0),
+        ("learning_rate", float("nan")),
+        ("mlp.hidden", []),
+        ("mlp.hidden", [8, 0]),
+        ("mlp.hidden", ["a"]),
+        ("cnn.widths", [32]),
+        ("cnn.stem_stride", 3),
+        ("cnn.activation", "tanh"),
+        ("optimizer", "rmsprop"),
+        ("momentum", 1.0),
+        ("train_sides", [32]),
+        ("train_sides", []),
+        ("mixup_alpha", -0.1),
+        ("cutmix_alpha", -0.1),
+        ("teacher_share", 1.1),
+        ("schedule", "step"),
+        ("seeds", 0),
+        ("nonfinite", "ignore"),
+    ],
+)
+def test_bad_values_are_named(name, value):
+    config = plain(mlp.get_config())
+    group, _, field = name.rpartition(".")
+    (config[group] if group else config)[field] = value
+    # Of two lists that must be as long as each other, either may be named.
+    with pytest.raises(UserError, match=r"^config\." + name.replace("widths", "(widths|blocks)")):
+        check_config(config)
