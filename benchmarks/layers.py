@@ -3,8 +3,8 @@
 python benchmarks/layers.py [--only=convolution,norm,pool,step] [--turns=15] [--seconds=0.5]
     [--batch-size=128]
 
-Compares each layer by itself, forward and backward: ``convolution`` Winograd's with XLA's, ``norm`` Flax's
-BatchNorm with ``FoldedNorm``, each with ReLU behind it, ``pool`` our max pooling with Flax's. ``step``
+Compares each layer by itself, forward and backward: ``convolution`` Winograd's with XLA's, ``norm`` our
+BatchNorm with Flax's, each with ReLU behind it, ``pool`` our max pooling with Flax's. ``step``
 compares the train step of configs/cnn.py, 48 pixels a side, with the same step that has the other layer.
 Both ways take turns in one process, in the opposite order in every second round.
 
@@ -82,39 +82,15 @@ def xla_convolution(images: jax.Array, kernel: jax.Array) -> jax.Array:
     return jax.lax.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=numbers)
 
 
-class FoldedNorm(nn.Module):
-    """BatchNorm as one multiplication and one addition; fer_jax had it until 2026-11-26.
-
-    ``nn.BatchNorm`` subtracts the mean, multiplies and adds. The variables are the same.
-    """
-
-    use_running_average: bool
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        features, axes = (x.shape[-1],), tuple(range(x.ndim - 1))
-        scale = self.param("scale", nn.initializers.ones, features)
-        bias = self.param("bias", nn.initializers.zeros, features)
-        running_mean = self.variable("batch_stats", "mean", jnp.zeros, features)
-        running_var = self.variable("batch_stats", "var", jnp.ones, features)
-        mean, var = running_mean.value, running_var.value
-        if not self.use_running_average:
-            mean = jnp.mean(x, axes)
-            var = jnp.maximum(jnp.mean(x * x, axes) - mean * mean, 0.0)
-            if not self.is_initializing():
-                running_mean.value += 0.1 * (mean - running_mean.value)
-                running_var.value += 0.1 * (var - running_var.value)
-        factor = scale * jax.lax.rsqrt(var + 1e-5)
-        offset = bias - mean * factor
-        return x * jnp.expand_dims(factor, axes) + jnp.expand_dims(offset, axes)
+FlaxNorm = functools.partial(nn.BatchNorm, momentum=0.9)
 
 
 def norms(batch_size: int) -> Iterator[Pair]:
-    """Flax's BatchNorm and the folded one."""
+    """Our BatchNorm and Flax's."""
     for side, channels in NORMS:
         images = normal(0, batch_size, side, side, channels)
-        ways = (_norm(make, images) for make in (layers.BatchNorm, FoldedNorm))
-        yield Pair(f"BatchNorm / folded, {side} x {side} x {channels}", *ways)
+        ways = (_norm(make, images) for make in (layers.BatchNorm, FlaxNorm))
+        yield Pair(f"BatchNorm / Flax's, {side} x {side} x {channels}", *ways)
 
 
 def _norm(make: Callable[..., nn.Module], images: jax.Array) -> Call:
@@ -145,7 +121,7 @@ def steps(batch_size: int) -> Iterator[Pair]:
     kept = train_step(batch_size)
     others = {
         "Winograd / XLA": mock.patch.object(winograd, "suits", return_value=False),
-        "BatchNorm / folded": mock.patch.object(cnn, "BatchNorm", FoldedNorm),
+        "BatchNorm / Flax's": mock.patch.object(cnn, "BatchNorm", FlaxNorm),
         "max pooling / Flax's": mock.patch.object(cnn, "max_pool_2x2", flax_pool),
     }
     for name, patch in others.items():

@@ -69,15 +69,33 @@ def max_pool_2x2(x: jax.Array) -> jax.Array:
     return jnp.maximum(top, bottom)
 
 
-class BatchNorm(nn.BatchNorm):
-    """``nn.BatchNorm`` that computes in float32 and returns the input's dtype.
+class BatchNorm(nn.Module):
+    """Batch normalization over all axes but the last (Ioffe and Szegedy, 2015), with the variables of Flax's.
 
-    Flax's takes its statistics in one pass. A form with one multiplication and one addition instead of two of
-    each gains nothing in a train step (``benchmarks/layers.py --only=step``).
+    One multiplication and one addition, where ``nn.BatchNorm`` subtracts, multiplies and adds: activations
+    are memory-bound on a CPU (``benchmarks/layers.py``). Computes in float32, returns the input's dtype.
     """
 
+    use_running_average: bool
     momentum: float = 0.9
+    epsilon: float = 1e-5
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        return super().__call__(x.astype(jnp.float32)).astype(x.dtype)
+        features, dtype, axes = (x.shape[-1],), x.dtype, tuple(range(x.ndim - 1))
+        x = x.astype(jnp.float32)
+        scale = self.param("scale", nn.initializers.ones, features)
+        bias = self.param("bias", nn.initializers.zeros, features)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, features)
+        running_var = self.variable("batch_stats", "var", jnp.ones, features)
+        mean, var = running_mean.value, running_var.value
+        if not self.use_running_average:
+            mean = jnp.mean(x, axes)
+            # Rounding can take the difference below zero where a feature hardly varies.
+            var = jnp.maximum(jnp.mean(x * x, axes) - mean * mean, 0.0)
+            if not self.is_initializing():
+                running_mean.value += (1 - self.momentum) * (mean - running_mean.value)
+                running_var.value += (1 - self.momentum) * (var - running_var.value)
+        factor = scale * jax.lax.rsqrt(var + self.epsilon)
+        offset = bias - mean * factor
+        return (x * jnp.expand_dims(factor, axes) + jnp.expand_dims(offset, axes)).astype(dtype)
