@@ -61,7 +61,8 @@ def main(argv: list[str]) -> None:
         output=OUTPUT.value,
         probabilities=PROBABILITIES.value,
     )
-    modes.run(command)
+    run = modes.runner(command)
+    run(command)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,8 @@ def ways_of(name: str, folder: Path, threads: int) -> tuple[dict[str, Predict], 
     weights = shipped.FOLDER / f"{name}.npz"
     config = plain(importlib.import_module(f"configs.{name}").get_config())
     workdirs = (folder / "no-run",)
-    modes.run(Command("export", config, workdirs=workdirs, shipped_name=name, output=str(folder)))
+    command = Command("export", config, workdirs=workdirs, shipped_name=name, output=str(folder))
+    modes.runner(command)(command)
     read = {file: (folder / file).read_bytes() for file in (ONNX, JAX_EXPORT)}
     ways = {
         "fer_jax.load": fer_jax.load(name).predict,

@@ -37,11 +37,11 @@ import numpy as np
 
 from configs import cnn as cnn_config
 from fer_jax.data.faces import Faces, Splits
-from fer_jax.labels import SIDE
 from fer_jax.models import cnn, layers, winograd
 from fer_jax.runtime.command import plain
 from fer_jax.runtime.sharding import make_mesh, replicate
 from fer_jax.train.batches import Batch
+from fer_jax.train.epochs import EpochTotals
 from fer_jax.train.recipe import make_recipe
 from stacks import random_faces
 
@@ -136,14 +136,15 @@ def train_step(batch_size: int) -> Call:
     images, labels = random_faces(batch_size)
     faces = Faces(images, labels, np.arange(batch_size).astype(str))
     state, _, program, plan = make_recipe(config, Splits(faces, faces, None), make_mesh(1))
-    parts = state, Batch(images, labels), plan.step_key
-    state, batch, key = (replicate(program.mesh, part) for part in parts)
-    compiled = program.step.lower(state, batch, key, image_size=SIDE).compile()
+    order = np.arange(batch_size, dtype=np.int32)[None]
+    parts = state, EpochTotals().on_device(), Batch(images, labels), order, np.int32(0), plan.step_key
+    state, *others = (replicate(program.mesh, part) for part in parts)
+    compiled = program.step.lower(state, *others).compile()  # with the layers that there are now
 
-    def step() -> dict[str, jax.Array]:
+    def step() -> EpochTotals:
         nonlocal state
-        state, metrics = compiled(state, batch, key)
-        return metrics
+        state, totals = compiled(state, *others)
+        return totals
 
     return step
 

@@ -1,7 +1,7 @@
-"""Run the mode that the command names, and import only what it needs."""
+"""Find the mode that the command names, and import only what it needs."""
 
-import contextlib
 import importlib
+from collections.abc import Callable
 
 from fer_jax.check_config import PROCESS_FIELDS, check_config
 from fer_jax.errors import UserError
@@ -24,19 +24,18 @@ _MODES_OF_FLAG = {
 }
 
 
-def run(command: Command) -> None:
-    """Run the mode of the command. Raises UserError as the mode, or for a wrong field or flag."""
+def runner(command: Command) -> Callable[[Command], None]:
+    """Check the command, and return the function that runs it. Raises UserError for a wrong field or flag."""
     config = command.config
     check_config(config)
     _check_flags(command)
     several_seeds = command.mode == "train" and config["seeds"] > 1
     mode = importlib.import_module("fer_jax.train.seeds" if several_seeds else MODES[command.mode])
-    with contextlib.ExitStack() as stack:
-        if config["distributed"]:
-            from fer_jax.runtime import distributed
+    if not config["distributed"]:
+        return mode.run
+    from fer_jax.runtime import distributed
 
-            stack.enter_context(distributed.joined(*(config[name] for name in PROCESS_FIELDS)))
-        mode.run(command)
+    return distributed.joined(*(config[name] for name in PROCESS_FIELDS))(mode.run)
 
 
 def _check_flags(command: Command) -> None:

@@ -13,7 +13,8 @@ from tiny_run import run, run_training, tiny_config
 
 
 def compare(runs, config, overrides=()):
-    modes.run(Command("eval", config, tuple(overrides), tuple(runs)))
+    command = Command("eval", config, tuple(overrides), tuple(runs))
+    modes.runner(command)(command)
 
 
 def test_the_figures_of_each_run(tmp_path, capsys):

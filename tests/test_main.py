@@ -268,7 +268,7 @@ def test_paths_below_the_home_folder(copy, monkeypatch):
     command = make_command(
         "predict", mlp.get_config(), name="mlp", input="~/faces.csv", output="~/out.csv", **options
     )
-    modes.run(command)
+    modes.runner(command)(command)
     assert len(pd.read_csv(copy / "out.csv")) == 4
 
 

@@ -16,9 +16,8 @@ from fer_jax.runtime.sharding import make_mesh, replicate
 from fer_jax.train.batches import Batch, class_weights, epoch_order
 from fer_jax.train.epochs import Epochs, EpochTotals, epochs_left, image_size_of
 from fer_jax.train.examples import make_prepare
-from fer_jax.train.recipe import make_program
 from fer_jax.train.state import TrainState, create_state
-from fer_jax.train.step import make_train_step
+from fer_jax.train.step import make_loop_step, make_train_step
 from fer_jax.transforms.normalize import fit_normalization
 
 KEY = jax.random.key(5)
@@ -65,20 +64,14 @@ def step_of(*, model=None, optimizer=None, dropout=0.0, ema_decay=0.0, skip_nonf
     )
 
 
-def looped(train_step, batch_size):
+def looped(train_step):
     """A round of the loop: (state, totals, data, order, row, key, *, image_size) -> (state, totals)."""
     mesh = make_mesh(1)
-    program = make_program(train_step, validate=None, schedule=None, batch_size=batch_size, mesh=mesh)
-    compiled = {}
+    compiled = make_loop_step(train_step, mesh)
 
     def loop_step(state, totals, data, order, row, key, **options):
         state, totals, data, order, key = replicate(mesh, (state, totals, data, order, key))
-        step, batch = jnp.array(state.step), program.take(data, order, row)
-        size = options.get("image_size")
-        if size not in compiled:
-            compiled[size] = program.step.lower(state, batch, key, **options).compile()
-        state, metrics = compiled[size](state, batch, key)
-        return state, program.add(totals, metrics, step)
+        return compiled(state, totals, data, order, row, key, **options)
 
     return loop_step
 
@@ -300,7 +293,7 @@ def test_loop_step_traces_once_and_adds_up():
         return train_step(*args, **options)
 
     order = jnp.asarray(np.random.default_rng(1).permutation(12).reshape(3, 4), jnp.int32)
-    loop_step, alone = looped(counted, 4), jax.jit(train_step)
+    loop_step, alone = looped(counted), jax.jit(train_step)
     state, totals, expected_state = fresh_state(), empty_totals(), fresh_state()
     loss = correct = 0
     for number in [0, 1, 2, 1]:
@@ -320,7 +313,7 @@ def test_loop_step_traces_once_and_adds_up():
 def test_old_totals_stay_readable():
     """The loop looks at them while later steps run."""
     order = jnp.arange(12, dtype=jnp.int32).reshape(3, 4)
-    loop_step, state, seen = looped(step_of(), 4), fresh_state(), [empty_totals()]
+    loop_step, state, seen = looped(step_of()), fresh_state(), [empty_totals()]
     for number in range(3):
         state, totals = loop_step(state, seen[-1], data(), order, row(number), KEY)
         seen.append(totals)
@@ -339,7 +332,7 @@ def test_first_bad_step_is_recorded(metric, bad):
         return state.replace(step=state.step + 1), metrics
 
     state, totals = TrainState(row(10), {}, {}, (), {}), empty_totals()
-    order, loop_step, recorded = jnp.zeros((1, 4), jnp.int32), looped(fake_step, 4), []
+    order, loop_step, recorded = jnp.zeros((1, 4), jnp.int32), looped(fake_step), []
     for _ in range(6):
         state, totals = loop_step(state, totals, data(), order, row(0), KEY)
         recorded.append(int(totals.bad_step))
@@ -348,7 +341,7 @@ def test_first_bad_step_is_recorded(metric, bad):
 
 def test_overflow_in_training_is_a_bad_step():
     optimizer = optax.sgd(1e38)
-    loop_step, state = looped(step_of(optimizer=optimizer), 12), fresh_state(optimizer=optimizer)
+    loop_step, state = looped(step_of(optimizer=optimizer)), fresh_state(optimizer=optimizer)
     totals, order = empty_totals(), jnp.arange(12, dtype=jnp.int32).reshape(1, 12)
     recorded = []
     for _ in range(3):
@@ -459,7 +452,7 @@ def test_faces_are_scaled_to_the_side():
         traced.append(image_size)
         return step(*args, image_size=image_size)
 
-    loop_step, order = looped(counted, 12), jnp.arange(12, dtype=jnp.int32)[None]
+    loop_step, order = looped(counted), jnp.arange(12, dtype=jnp.int32)[None]
     for side in (24, 48, 24):
         before = jax.tree.map(np.array, state.params)["Dense_0"]
         state, totals = loop_step(state, empty_totals(), data(), order, jnp.int32(0), KEY, image_size=side)
@@ -505,7 +498,7 @@ def test_skipped_steps_are_counted_and_left_out_of_the_sums():
     rows = [np.flatnonzero(labels != 3)[:2], np.flatnonzero(labels == 3)[:1].repeat(2)]
     order = jnp.asarray(np.stack([rows[i] for i in (0, 1, 0, 1, 1)]), jnp.int32)
     step = step_of(class_weights=HUGE_FOR_ONE_CLASS, skip_nonfinite=True)
-    loop_step, state, totals = looped(step, 2), fresh_state(), empty_totals()
+    loop_step, state, totals = looped(step), fresh_state(), empty_totals()
     before, losses = fresh_state(), []
     for number in range(5):
         if number in (0, 2):

@@ -40,7 +40,8 @@ def command(mode, config, where, *, overrides=(), shipped_name=None, **options):
 
 def run(mode, config, where, **options):
     """Does what the command line would do in the workdir ``where``."""
-    modes.run(command(mode, config, where, **options))
+    made = command(mode, config, where, **options)
+    modes.runner(made)(made)
 
 
 def run_training(config, where):

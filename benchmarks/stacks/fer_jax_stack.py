@@ -14,7 +14,6 @@ import numpy as np  # noqa: E402
 
 from configs import cnn  # noqa: E402
 from fer_jax.evaluate.step import evaluate, make_eval_step  # noqa: E402
-from fer_jax.labels import SIDE  # noqa: E402
 from fer_jax.models import create_model, layers  # noqa: E402
 from fer_jax.models.forward import make_forward  # noqa: E402
 from fer_jax.runtime.sharding import make_mesh, replicate  # noqa: E402
@@ -23,9 +22,8 @@ from fer_jax.train.epochs import Epochs, EpochTotals, Position  # noqa: E402
 from fer_jax.train.examples import make_prepare  # noqa: E402
 from fer_jax.train.loop import Hooks, Plan, Program, fit  # noqa: E402
 from fer_jax.train.optimizer import create_optimizer  # noqa: E402
-from fer_jax.train.recipe import make_program  # noqa: E402
 from fer_jax.train.state import TrainState, create_state  # noqa: E402
-from fer_jax.train.step import make_train_step  # noqa: E402
+from fer_jax.train.step import make_loop_step, make_train_step  # noqa: E402
 from fer_jax.transforms.augment import augment  # noqa: E402
 from fer_jax.transforms.normalize import fit_normalization  # noqa: E402
 from stacks import (  # noqa: E402
@@ -100,13 +98,13 @@ def _setup(model, config, images, labels, *, augmented: bool) -> Setup:
         prepare=prepare,
         ema_decay=config.ema_decay,
     )
-    program = make_program(
-        step,
+    # One device, as the other stacks use.
+    mesh = make_mesh(1)
+    program = Program(
+        make_loop_step(step, mesh),
         validate=lambda state: (0.0, 0.0),
         schedule=lambda step: config.learning_rate,
-        batch_size=BATCH_SIZE,
-        # One device, as the other stacks use.
-        mesh=make_mesh(1),
+        mesh=mesh,
     )
     state = create_state(jax.random.key(0), model=model, optimizer=optimizer, ema=True)
     parts = state, Batch(images, labels), jax.random.key(1)
@@ -118,16 +116,13 @@ def _steps(setup: Setup, steps: int) -> Work:
     program, state, data, key = setup
     order = epoch_order(key, data.labels, epoch=1, batch_size=BATCH_SIZE)
     order = replicate(program.mesh, order)
-    batch = program.take(data, order, np.int32(0))
-    compiled = program.step.lower(state, batch, key, image_size=SIDE).compile()
 
     def run(calls):
         nonlocal state
         totals = replicate(program.mesh, EpochTotals().on_device())
         for number in range(calls * steps):
-            batch = program.take(data, order, np.int32(number % len(order)))
-            state, metrics = compiled(state, batch, key)
-            totals = program.add(totals, metrics, np.int32(number))
+            row = np.int32(number % len(order))
+            state, totals = program.step(state, totals, data, order, row, key)
         jax.block_until_ready(totals)
 
     return Work(run, steps * BATCH_SIZE)

@@ -28,17 +28,13 @@ class Program(NamedTuple):
     """The functions that the loop calls, compiled for the devices of ``mesh``.
 
     Attributes:
-      take: ``batches.take_batch``.
-      step: the train step; the state is donated.
-      add: ``epochs.add_metrics`` for the batch size.
+      step: from ``step.make_loop_step``.
       validate: state -> (loss, accuracy) on the validation faces.
       schedule: step -> learning rate, for the message when the loss is not finite.
       mesh: the devices.
     """
 
-    take: Callable[[Batch, jax.Array, jax.Array], Batch]
-    step: Callable
-    add: Callable[[EpochTotals, dict[str, jax.Array], jax.Array], EpochTotals]
+    step: jax.stages.Wrapped
     validate: Callable[[TrainState], tuple[float, float]]
     schedule: Callable[[jax.Array], jax.Array]
     mesh: Mesh
@@ -100,16 +96,17 @@ def fit(
         order = replicate(program.mesh, plan.order(labels, position.epoch))
         progress = _progress(position.epoch, len(order), plan)
         size = image_size_of(position.epoch, plan.epochs)
+        totals = replicate(program.mesh, position.totals.on_device())
         if size not in compiled:
             # Before the epoch begins, so that its images/s do not include compilation.
-            batch = program.take(data, order, np.int32(0))
-            compiled[size] = program.step.lower(state, batch, key, image_size=size).compile()
+            lowered = program.step.lower(state, totals, data, order, np.int32(0), key, image_size=size)
+            compiled[size] = lowered.compile()
         progress.begin(position.epoch_seconds)
         started, begun = position, time.monotonic() - position.epoch_seconds
-        steps, pending = position.steps, deque([replicate(program.mesh, position.totals.on_device())])
+        steps, pending = position.steps, deque([totals])
         while steps < len(order) and not should_stop() and _follow(pending, progress, steps):
-            state, metrics = compiled[size](state, program.take(data, order, np.int32(steps)), key)
-            pending.append(program.add(pending[-1], metrics, np.int32(position.first_step + steps)))
+            state, totals = compiled[size](state, pending[-1], data, order, np.int32(steps), key)
+            pending.append(totals)
             steps += 1
         totals, now = pending[-1].on_host(), time.monotonic()
         position = Position(position.rows, now - clock, steps, totals, now - begun)

@@ -16,14 +16,13 @@ from fer_jax.evaluate.step import evaluate, make_eval_step
 from fer_jax.models import create_model
 from fer_jax.models.forward import make_forward
 from fer_jax.runtime.command import Config
-from fer_jax.runtime.sharding import replicated, shared_out
-from fer_jax.train.batches import class_weights, epoch_order, take_batch
-from fer_jax.train.epochs import Epochs, add_metrics
+from fer_jax.train.batches import class_weights, epoch_order
+from fer_jax.train.epochs import Epochs
 from fer_jax.train.examples import make_prepare
 from fer_jax.train.loop import Plan, Program
 from fer_jax.train.optimizer import create_optimizer, learning_rate_schedule
 from fer_jax.train.state import TrainState, create_state
-from fer_jax.train.step import make_train_step
+from fer_jax.train.step import make_loop_step, make_train_step
 from fer_jax.train.teachers import cost_of_teaching, mean_probabilities
 from fer_jax.transforms.normalize import Normalization, fit_normalization
 
@@ -78,32 +77,8 @@ def make_recipe(
         teaching=cost_of_teaching(teachers, state.params),
         count_skipped=config["nonfinite"] == "skip",
     )
-    program = make_program(step, validate=validate, schedule=schedule, batch_size=batch_size, mesh=mesh)
+    program = Program(make_loop_step(step, mesh), validate, schedule, mesh)
     return Recipe(state, normalization, program, plan)
-
-
-def make_program(
-    train_step: Callable,
-    *,
-    validate: Callable[[TrainState], tuple[float, float]],
-    schedule: optax.Schedule,
-    batch_size: int,
-    mesh: Mesh,
-) -> Program:
-    """Make what ``fit`` runs at each step on the devices of ``mesh``; each part compiles at its first call.
-
-    The totals are not donated, so that the loop can read older ones while it runs.
-    """
-    whole = replicated(mesh)
-    return Program(
-        # Each device takes its share of the faces from its own copy of the training set.
-        take=jax.jit(take_batch, out_shardings=shared_out(mesh)),
-        step=jax.jit(train_step, donate_argnums=0, static_argnames="image_size", out_shardings=whole),
-        add=jax.jit(functools.partial(add_metrics, batch_size=batch_size), out_shardings=whole),
-        validate=validate,
-        schedule=schedule,
-        mesh=mesh,
-    )
 
 
 def make_schedule(config: Config, num_train: int) -> optax.Schedule:

@@ -7,9 +7,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
 from fer_jax.labels import SIDE
-from fer_jax.train.batches import Batch
+from fer_jax.runtime.sharding import replicated, shared_out
+from fer_jax.train.batches import Batch, take_batch
+from fer_jax.train.epochs import add_metrics
 from fer_jax.train.examples import Examples
 from fer_jax.train.state import TrainState
 from fer_jax.transforms.normalize import Normalization, normalize
@@ -57,6 +60,25 @@ def make_train_step(
         return _keep_finite(state, after, metrics) if skip_nonfinite else (after, metrics)
 
     return train_step
+
+
+def make_loop_step(train_step: Callable, mesh: Mesh) -> jax.stages.Wrapped:
+    """Compile ``train_step`` into one program with what comes before and after it.
+
+    Returns:
+      ``(state, totals, data, order, row, key, *, image_size=48) -> (state, totals)``. It trains on the batch
+      that ``batches.take_batch`` takes from the whole training set ``data``, and adds the metrics to an
+      ``EpochTotals``. The state is donated; the totals are not, so that the loop can read older ones while
+      it runs.
+    """
+
+    def loop_step(state, totals, data, order, row, key, *, image_size=SIDE):
+        # Each device takes its share of the faces from its own copy of the training set.
+        batch = jax.lax.with_sharding_constraint(take_batch(data, order, row), shared_out(mesh))
+        after, metrics = train_step(state, batch, key, image_size=image_size)
+        return after, add_metrics(totals, metrics, state.step, batch_size=order.shape[1])
+
+    return jax.jit(loop_step, donate_argnums=0, static_argnames="image_size", out_shardings=replicated(mesh))
 
 
 def loss(
