@@ -54,7 +54,11 @@ def run(command: Command) -> None:
                     Batch(splits.train.images, splits.train.labels),
                     program=recipe.program,
                     plan=recipe.plan,
-                    hooks=Hooks(lambda s, rows: save(s, Position(rows)), lambda: bool(signal_number())),
+                    hooks=Hooks(
+                        on_epoch=lambda s, rows: save(s, Position(rows)),
+                        should_stop=lambda: bool(signal_number()),
+                        should_stop_compiling=signals.has_come,
+                    ),
                     position=start,
                 )
                 # Where training began is saved already.
