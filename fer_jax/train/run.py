@@ -21,7 +21,7 @@ from fer_jax.train.environment import environment
 from fer_jax.train.epochs import Position, is_finished, position_of
 from fer_jax.train.folder import RunFolder
 from fer_jax.train.loop import Hooks, fit
-from fer_jax.train.recipe import Recipe, epochs_of, make_recipe
+from fer_jax.train.recipe import Recipe, check_memory, epochs_of, make_recipe
 from fer_jax.train.state import TrainState
 from fer_jax.train.teachers import named_networks
 
@@ -91,6 +91,7 @@ def _prepare(
     config: Config, folder: RunFolder, splits: Splits, data: dict[str, Any]
 ) -> tuple[Recipe, TrainState, Position]:
     """Make the folder and the recipe, print what begins, and return state and position to train from."""
+    check_memory(config)
     teachers, initial = networks = distributed.in_all(lambda: named_networks(config))
     folder.make()
     others = networks.digests()
