@@ -4,7 +4,6 @@ It imports no JAX, so a wrong value is reported at once. A test compares the cho
 """
 
 import functools
-import math
 import operator
 from typing import Any
 
@@ -36,22 +35,36 @@ _BELOW_ONE = (
     "mlp.dropout",
     "augmentation.zoom_range",
 )
-_NOT_NEGATIVE = (
-    "learning_rate",
-    "warmup_epochs",
-    "weight_decay",
-    "clip_norm",
-    "mixup_alpha",
-    "cutmix_alpha",
-    "patience",
-    "seed",
-    "synthetic.num_test",
-    "augmentation.rotation_range",
-    "augmentation.width_shift_range",
-    "augmentation.height_shift_range",
-    "augmentation.brightness_range",
-    "augmentation.contrast_range",
-)
+_MOST_EPOCHS = 1_000_000
+_MOST_DRAWN = 1_000_000
+"""Drawn faces; so many take 2.3 GB."""
+_MOST_LAYERS = 100
+
+# Nobody needs more. A number with some zeros too many is refused at once, not after minutes or by the kernel.
+_COUNTS = {
+    "batch_size": 1_000_000,
+    "epochs": _MOST_EPOCHS,
+    "seeds": 1_000,
+    "synthetic.num_train": _MOST_DRAWN,
+    "synthetic.num_validation": _MOST_DRAWN,
+}
+_FROM_ZERO = {
+    "learning_rate": 1_000_000,
+    "warmup_epochs": _MOST_EPOCHS,
+    "weight_decay": 1_000_000,
+    "clip_norm": 1_000_000_000,
+    "mixup_alpha": 1_000,
+    "cutmix_alpha": 1_000,
+    "patience": _MOST_EPOCHS,
+    "seed": 2**63 - 1,
+    "synthetic.num_test": _MOST_DRAWN,
+    "augmentation.rotation_range": 360,
+    "augmentation.width_shift_range": SIDE,
+    "augmentation.height_shift_range": SIDE,
+    "augmentation.brightness_range": 10,
+    "augmentation.contrast_range": 10,
+}
+_SIZES = {"cnn.widths": 65_536, "cnn.blocks": 1_000, "mlp.hidden": 1_000_000}
 PROCESS_FIELDS = ("coordinator_address", "num_processes", "process_id")
 """Fields that say which process this is, in the order of ``distributed.joined``."""
 
@@ -60,16 +73,17 @@ def check_config(config: dict[str, Any]) -> None:
     """Check each field. Raises UserError, which names the field and what it may be."""
     for name, choices in CHOICES.items():
         _require(config, name, choices.__contains__, f"one of {', '.join(map(str, choices))}")
-    for name in ("batch_size", "epochs", "seeds", "synthetic.num_train", "synthetic.num_validation"):
-        _require(config, name, lambda v: v >= 1, "1 or more")
+    for name, most in _COUNTS.items():
+        _require(config, name, lambda v, most=most: 1 <= v <= most, f"1 to {most:,}")
     for name in _BELOW_ONE:
         _require(config, name, lambda v: 0 <= v < 1, "0 or more, and below 1")
     for name in ("augmentation.erasing_probability", "teacher_share"):
         _require(config, name, lambda v: 0 <= v <= 1, "0 to 1")
-    for name in _NOT_NEGATIVE:
-        _require(config, name, lambda v: 0 <= v < math.inf, "a number of 0 or more")
-    for name in ("cnn.widths", "cnn.blocks", "mlp.hidden"):
-        _require(config, name, _are_counts, "whole numbers of 1 or more")
+    for name, most in _FROM_ZERO.items():
+        _require(config, name, lambda v, most=most: 0 <= v <= most, f"0 to {most:,}")
+    for name, most in _SIZES.items():
+        expected = f"whole numbers from 1 to {most:,}, at most {_MOST_LAYERS} of them"
+        _require(config, name, lambda v, most=most: _are_counts(v, most), expected)
     highest = 2**63 - config["seeds"]
     _require(config, "seed", lambda v: v <= highest, "seeds below 2 to the power of 63")
     _require(config, "serve.host", lambda v: v != "", "an address, as 127.0.0.1")
@@ -92,7 +106,7 @@ def _check_stages(config: dict[str, Any]) -> None:
     _require(
         config,
         "train_sides",
-        lambda v: _are_counts(v) and all(step <= n <= SIDE and n % step == 0 for n in v),
+        lambda v: _are_counts(v, SIDE) and all(step <= n and n % step == 0 for n in v),
         f"multiples of {step}, at most {SIDE}",
     )
     expected = "as long as cnn.widths, at most 4 stages"
@@ -116,5 +130,6 @@ def _require(config: dict[str, Any], name: str, holds: Any, expected: str) -> No
         raise UserError(f"config.{name} is {value!r}; expected {expected}")
 
 
-def _are_counts(values: Any) -> bool:
-    return bool(values) and all(isinstance(value, int) and value >= 1 for value in values)
+def _are_counts(values: Any, most: int) -> bool:
+    are_whole = all(isinstance(value, int) and 1 <= value <= most for value in values)
+    return 1 <= len(values) <= _MOST_LAYERS and are_whole

@@ -5,7 +5,9 @@ import math
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +15,9 @@ from PIL import Image
 
 from configs import mlp
 from fer_jax.errors import UserError
+from fer_jax.runtime import command_line
 from fer_jax.runtime.command import plain
-from tiny_run import run, run_training
+from tiny_run import run, run_training, tiny_config
 
 ROOT = Path(__file__).parents[1]
 FACE = " ".join(["7"] * 2304)
@@ -190,6 +193,19 @@ def test_predict_does_not_replace_what_it_reads(tmp_path):
     [
         (["--config.dataset=a.csv"], "a.csv, line 3: the label is '7'"),
         (["--config.epoch=3"], 'Did you mean "epochs" instead of "epoch"?'),
+        (["--config.vidoe.x=1"], 'no config field \'vidoe.x\': Did you mean "views" instead of "vidoe.x"?'),
+        (["--config.epochs.x=1"], 'Did you mean "epochs" instead of "epochs.x"?'),
+        (["--epochs=3"], "a field of the config is set by --config.epochs=VALUE"),
+        (["--wrkdir=x"], "no flag --wrkdir; there are --config, --input, --mode, "),
+        (["--flagfile=none.txt"], "--flagfile: Unable to open flagfile"),
+        (["--flagfile=."], "Is a directory"),
+        ([f"--config={ROOT}/configs/cnn.py:x"], "get_config() takes 0 positional arguments but 1 was given"),
+        (
+            ["--config=bset"],
+            "--config=bset: no such file; expected a config file, or one of best, cnn, mlp, tiny",
+        ),
+        (["--config.epochs=1000000000000"], "config.epochs is 1000000000000; expected 1 to 1,000,000"),
+        (["--config.mlp.hidden=(10000000,)"], "expected whole numbers from 1 to 1,000,000"),
         (["--config.epochs=abc"], "--config.epochs=abc"),
         (["--mode=fly"], "--mode=fly"),
         (["train"], "'train' is not a flag"),
@@ -221,3 +237,50 @@ def test_command_line(tmp_path, args, named):
     assert "\\n" not in done.stderr
     assert done.stdout == ""
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_help_and_flags_from_a_file(tmp_path):
+    """In any order; the name of a config instead of its path, from another folder."""
+    done = subprocess.run([sys.executable, ROOT / "main.py", "--help"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--mode: <train|eval|predict|explain|export|serve>" in done.stdout
+    (tmp_path / "flags.txt").write_text("--config.epochs=0\n--config=tiny\n")
+    command = [sys.executable, ROOT / "main.py", "--flagfile=flags.txt"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    named = f"config: {ROOT}/configs/tiny.py\n"
+    assert done.stderr == f"{named}error: config.epochs is 0; expected 1 to 1,000,000\n"
+
+
+def test_a_network_too_large_for_the_memory(tmp_path):
+    """Refused before the kernel ends the process."""
+    config = tiny_config(**{"mlp.hidden": (1_000_000, 1_000_000)})
+    with pytest.raises(
+        UserError, match=r"^the network has 1,002,.* parameters; .*; make config.mlp.hidden smaller$"
+    ):
+        run_training(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_faults_of_ours_are_one_line(tmp_path, monkeypatch):
+    """The traceback is in a file."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    cases = {
+        MemoryError("Unable to allocate 3.5 TiB for an array"): "out of memory (3.5 TiB in one piece); make ",
+        RuntimeError(
+            "RESOURCE_EXHAUSTED: Out of memory allocating 92160000000 bytes."
+        ): "(92.2 GB in one piece)",
+        KeyError("x"): "KeyError: 'x'; this is a fault of fer_jax, please report it with ",
+    }
+    for error, line in cases.items():
+
+        def fail(*_, error=error, **__):
+            raise error
+
+        monkeypatch.setattr(command_line.app, "run", fail)
+        monkeypatch.setattr(command_line, "CONFIG", SimpleNamespace(value=mlp.get_config()))
+        with pytest.raises(SystemExit) as caught:
+            command_line.run()
+        assert line in str(caught.value)
+        assert "\n" not in str(caught.value)
+    (report,) = tmp_path.glob("fer_jax-error-*.txt")
+    assert "Traceback" in report.read_text()

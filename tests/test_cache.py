@@ -81,6 +81,17 @@ def test_changed_file_is_parsed_and_replaces_its_entry(tmp_path, folder, parsed)
     assert len(list(folder.iterdir())) == 2
 
 
+def test_other_labels_of_the_same_size_and_time(tmp_path, folder, parsed):
+    """As a tool leaves them that keeps the times of files."""
+    path = write(tmp_path / "a.csv")
+    assert read(path).faces.labels.tolist() == [3]
+    before = path.stat()
+    path.write_text(path.read_text().replace("\n3,", "\n4,"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert read(path).faces.labels.tolist() == [4]
+
+
 @pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "text", "pickle", "other arrays", "shape"])
 def test_damaged_entry_is_written_anew(tmp_path, folder, parsed, damage):
     path = write(tmp_path / "a.csv")

@@ -1,7 +1,11 @@
 """Damaged checkpoints are named and set aside, and the one before is used."""
 
+import contextlib
 import json
+import os
 import shutil
+import tempfile
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +18,6 @@ from fer_jax.checkpoints.save import open_checkpoints
 from fer_jax.checkpoints.weights import Record
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
-from fer_jax.runtime.lock import locked
 from test_checkpoint import CONFIG, make_normalization, make_state, row, save_epochs, save_state
 from tiny_run import assert_trees_equal
 
@@ -107,15 +110,16 @@ def test_the_next_best_is_used(tmp_path, capsys, damage):
     save_epochs(tmp_path, [0.5, 0.7])
     folder = tmp_path / "checkpoints" / "20"
     damage(folder / "weights" if damage in (flip_a_bit, cut_off) else folder)
-    with locked(tmp_path):
-        found = restore.load_best(tmp_path)
+    found = restore.load_best(tmp_path)
     weights = found.weights
     assert found.row == row(1, 0.5)
     assert_trees_equal(weights.variables, make_state(seed=1).variables())
-    assert f"{folder}: damaged (" in capsys.readouterr().err
-    # Another process may be at work on it: it is left alone.
+    error = capsys.readouterr().err
+    assert error.startswith(f"{folder}: damaged (")
+    assert error.endswith("); left out\n")
+    # Only the process that trains renames it.
     assert folder.is_dir()
-    assert restore.load_best(tmp_path).row == row(1, 0.5)
+    assert restore.load_best(tmp_path, mine=True).row == row(1, 0.5)
     assert "set aside as damaged-20" in capsys.readouterr().err
     assert not folder.exists()
 
@@ -130,6 +134,56 @@ def test_none_is_whole(tmp_path, capsys):
         (tmp_path / "checkpoints" / "10").mkdir()
     names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
     assert names == {"10", "damaged-10", "damaged-10-2"}
+
+
+@pytest.fixture
+def folder_of_another_user():
+    """A folder whose files the test reads as an ordinary user, also where it runs as root."""
+    if os.name != "posix":
+        pytest.skip("needs the permissions of POSIX")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def ordinary_user():
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+@pytest.mark.parametrize("closed", ["", "/20/weights", "/20/_CHECKPOINT_METADATA"])
+def test_what_may_not_be_read_is_no_damage(folder_of_another_user, capsys, closed):
+    """Files of another user: nothing is renamed, and no run begins anew over them."""
+    where = folder_of_another_user
+    save_epochs(where, [0.5, 0.7])
+    before = sorted(where.rglob("*"))
+    os.chmod(f"{where}/checkpoints{closed}", 0)
+    with ordinary_user():
+        for read in (restore.load_best, restore.latest_record):
+            if read is restore.latest_record and closed.endswith("weights"):
+                continue  # it reads no weights
+            with pytest.raises(UserError, match=r"permission denied.*; nothing was changed") as caught:
+                read(where)
+            assert "\n" not in str(caught.value)
+    os.chmod(f"{where}/checkpoints{closed}", 0o755)
+    assert sorted(where.rglob("*")) == before
+    assert capsys.readouterr().err == ""
+
+
+def test_a_fault_of_the_program_is_no_damage(tmp_path, monkeypatch):
+    """As another release of Orbax, whose function is gone."""
+    save_epochs(tmp_path, [0.5])
+    monkeypatch.delattr(ocp, "load_checkpointables")
+    for read in (restore.load_best, lambda where: restore.restore_latest(where, make_state())):
+        with pytest.raises(UserError, match=r"checkpoints/10: cannot be read now \(AttributeError"):
+            read(tmp_path)
+    assert (tmp_path / "checkpoints" / "10").is_dir()
 
 
 def test_another_structure_is_no_damage(tmp_path):

@@ -133,8 +133,8 @@ def test_functions_take_few_parameters():
 
 
 BOUND = {
-    ("main.main", "run"): "fer_jax.train.run.run",
-    ("fer_jax.train.loop.fit", "program.step.lower"): "fer_jax.train.step.make_loop_step.loop_step",
+    ("fer_jax.runtime.command_line.main", "run_mode"): "fer_jax.train.run.run",
+    ("fer_jax.train.loop.fit", "step"): "fer_jax.train.step.make_loop_step.loop_step",
     ("fer_jax.train.step.make_loop_step.loop_step", "train_step"): (
         "fer_jax.train.step.make_train_step.train_step"
     ),
@@ -177,11 +177,12 @@ def qualified_functions(tree, prefix):
 
 def test_few_calls_from_main_to_the_loss():
     """main, train.run.run, fit, loop_step, train_step, loss."""
-    graph, reached = calls(), {"main.main": ["main.main"]}
+    main = "fer_jax.runtime.command_line.main"
+    graph, reached = calls(), {main: [main]}
     for bound in BOUND:
         assert BOUND[bound] in graph[bound[0]], bound
         assert BOUND[bound] in graph, bound
-    queue = ["main.main"]
+    queue = [main]
     while queue:
         name = queue.pop(0)
         for other in sorted(graph.get(name, ())):

@@ -35,7 +35,7 @@ def check(saved, given):
 
 def merged(saved, given, overrides):
     record = Record(saved, [], [], {})
-    return config_for_evaluation(record, command("eval", given, "runs/x", overrides=overrides))
+    return config_for_evaluation(record, command("eval", given, "runs/x", overrides=overrides), "runs/x")
 
 
 def test_fields_have_dotted_names():

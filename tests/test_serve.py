@@ -531,6 +531,7 @@ def test_process(tmp_path):
             printed, _ = process.communicate(timeout=60)
         finally:
             process.kill()
-    assert (process.returncode, printed.strip()) == (0, "stopped")
+    assert process.returncode == 130
+    assert printed.strip().startswith("stopped; to go on: python ")
     assert [path for path in folder.rglob("*") if path.is_file()] == []
     assert Path(folder).exists()

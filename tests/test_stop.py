@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import time
 
 import jax.numpy as jnp
 import pytest
@@ -135,6 +136,14 @@ def test_stopped_in_the_last_validation(whole, tmp_path, capsys):
     assert (tmp_path / "eval" / "metrics.json").exists()
 
 
+def wait_for(condition, seconds=5.0):
+    """Another thread acts on signals."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def test_signals_are_noted_once(monkeypatch, capfd):
     """By real signals; the second Ctrl-C would end this process."""
     before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
@@ -150,6 +159,7 @@ def test_signals_are_noted_once(monkeypatch, capfd):
                 assert noted() == first
                 assert not ended
                 signal.raise_signal(signal.SIGINT)
+                wait_for(lambda ended=ended: ended)
                 assert ended.pop() == 130
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         assert signal.getsignal(signal.SIGTERM) == before[1]

@@ -9,6 +9,7 @@ from fer_jax.checkpoints.same_run import config_for_evaluation
 from fer_jax.classifier import Classifier
 from fer_jax.errors import UserError
 from fer_jax.runtime.command import Command, Config
+from fer_jax.runtime.files import expand_user
 
 
 def load(workdir_or_name: str | Path) -> Classifier:
@@ -16,7 +17,7 @@ def load(workdir_or_name: str | Path) -> Classifier:
 
     Raises UserError, with the names, if neither exists.
     """
-    workdir = Path(workdir_or_name).expanduser()
+    workdir = Path(expand_user(workdir_or_name))
     return load_best(workdir) if workdir.exists() else shipped.read(str(workdir_or_name))
 
 
@@ -26,10 +27,24 @@ def choose(command: Command) -> Classifier:
     Its ``config`` has the values that the command changes for evaluation. Raises UserError if neither
     exists, or the command sets a field that belongs to the checkpoint.
     """
-    found = shipped.read(command.shipped_name) if uses_shipped(command) else load_best(command.workdir)
-    config = config_for_evaluation(found.record, command)
+    if uses_shipped(command):
+        found = shipped.read(command.shipped_name)
+    else:
+        _check_has_run(command)
+        found = load_best(command.workdir)
+    config = config_for_evaluation(found.record, command, found.source)
     print(f"weights: {found.title}")
     return dataclasses.replace(found, config=config)
+
+
+def _check_has_run(command: Command) -> None:
+    """Raise UserError if the workdir of the built-in faces holds no run, and weights of that name exist."""
+    name = command.workdir.name.removesuffix("-synthetic")
+    if name in shipped.names() and not has_checkpoint(command.workdir):
+        raise UserError(
+            f"{command.workdir}: no checkpoint there; train first, or name a run with --workdir; to score "
+            f"the weights {name!r} that come with fer_jax: add --config.dataset=FILE"
+        )
 
 
 def uses_shipped(command: Command) -> bool:

@@ -7,20 +7,26 @@ import contextlib
 import functools
 import importlib
 import logging
+import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import absl.logging
 import jax
 
-from fer_jax.runtime.files import one_line
+from fer_jax.errors import UserError
+from fer_jax.runtime.files import one_line, os_reason
 
 
 class Damaged(Exception):
-    """Raised for a checkpoint that is not what was saved."""
+    """Raised for a checkpoint that is not what was saved: files that are cut, changed or lost."""
+
+
+_NOT_THE_FILES = (UnicodeError, MemoryError, ImportError, AttributeError, NotImplementedError, TypeError)
+"""Errors that say nothing about the files: of the machine, the locale, or the installed releases."""
 
 
 def begin_save(path: Path, trees: dict[str, Any], record: dict[str, Any]) -> Callable[[], None]:
@@ -42,13 +48,16 @@ def begin_save(path: Path, trees: dict[str, Any], record: dict[str, Any]) -> Cal
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read the record of a checkpoint. Raises Damaged."""
-    return _attempt(lambda ocp: dict(ocp.checkpointables_metadata(path).custom_metadata))
+    """Read the record of a checkpoint. Raises Damaged, and UserError if it cannot be read now."""
+    return _attempt(path, lambda ocp: _dict(ocp.checkpointables_metadata(path).custom_metadata))
 
 
 def read_arrays(path: Path, name: str, like: Any) -> Any:
-    """Read the arrays ``name`` of a checkpoint, with the structure of ``like``. Raises Damaged."""
-    return _attempt(lambda ocp: ocp.load_checkpointables(path, {name: _abstract(like)})[name])
+    """Read the arrays ``name`` of a checkpoint, with the structure of ``like``.
+
+    Raises Damaged, and UserError if they cannot be read now.
+    """
+    return _attempt(path, lambda ocp: ocp.load_checkpointables(path, {name: _abstract(like)})[name])
 
 
 def reason(error: Exception) -> str:
@@ -57,8 +66,18 @@ def reason(error: Exception) -> str:
     return one_line(error, limit=None).rsplit(": ", 1)[-1].split(" [")[0]
 
 
-def _attempt(read: Callable[[Any], Any]) -> Any:
-    """Return ``read(Orbax)``. Raises Damaged for any error, since a bad file makes Orbax raise many kinds."""
+def _dict(value: Any) -> dict[str, Any]:
+    if not value:  # Orbax takes a file that it may not read for an empty one
+        raise ValueError("no record")
+    return dict(value)
+
+
+def _attempt(path: Path, read: Callable[[Any], Any]) -> Any:
+    """Return ``read(Orbax)`` for the checkpoint at ``path``.
+
+    Bad files make Orbax raise many kinds of errors. They count as damage if nothing else explains them.
+    Raises Damaged or UserError.
+    """
     from orbax.checkpoint import v1 as ocp
 
     silence()
@@ -68,7 +87,39 @@ def _attempt(read: Callable[[Any], Any]) -> Any:
     except Exception as error:
         # Python warns when it frees the reads that had not begun when one failed: at any later time.
         warnings.filterwarnings("ignore", "coroutine '_read_array_\\w+' was never awaited", RuntimeWarning)
+        if reason := _why_not_now(path, error):
+            raise UserError(
+                f"{path}: cannot be read now ({reason}); nothing was changed; repeat the command once it can"
+            ) from error
         raise Damaged(one_line(error)) from error
+
+
+def _why_not_now(path: Path, error: Exception) -> str | None:
+    """Say what keeps this process from reading the files of a checkpoint; None if it is the files."""
+    if isinstance(error, _NOT_THE_FILES) or "RESOURCE_EXHAUSTED" in str(error):
+        return f"{type(error).__name__}: {one_line(error)}"
+    try:
+        for file in _files(path):
+            with open(file, "rb") as content:
+                while content.read(1 << 24):
+                    pass
+            # TensorStore and Orbax take paths as UTF-8.
+            os.fspath(file).encode()
+    except OSError as refusal:
+        return f"{refusal.filename}: {os_reason(refusal)}"
+    except UnicodeEncodeError:
+        return "its path is not UTF-8 in this locale; set LC_ALL=C.UTF-8"
+    return None
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """Yield the files below ``path``. Raises OSError for a folder that cannot be read."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for folder, _, names in os.walk(path, onerror=refuse):
+        yield from (Path(folder, name) for name in names)
 
 
 def _abstract(tree: Any) -> Any:

@@ -1,6 +1,5 @@
 """Find the intact checkpoints of a run, and read them."""
 
-import contextlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from fer_jax.checkpoints.weights import Record, as_tree, from_tree, weight_shape
 from fer_jax.classifier import Classifier
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
-from fer_jax.runtime.lock import try_lock
+from fer_jax.runtime.files import os_reason
 
 
 class Saved(NamedTuple):
@@ -24,8 +23,17 @@ class Saved(NamedTuple):
 
 
 def folders(workdir: Path) -> list[Path]:
-    """The checkpoints that Orbax considers complete, in the order of their steps."""
-    found = [path for path in (workdir / "checkpoints").glob("*") if path.name.isdigit() and path.is_dir()]
+    """The checkpoints that Orbax considers complete, in the order of their steps.
+
+    Raises UserError if the folder cannot be read: that is not the same as none.
+    """
+    folder = workdir / "checkpoints"
+    try:
+        found = [path for path in folder.iterdir() if path.name.isdigit() and path.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise UserError(f"{folder}: {os_reason(error)}; nothing was changed") from error
     return sorted((path.absolute() for path in found), key=lambda path: int(path.name))
 
 
@@ -53,14 +61,15 @@ def restore_latest(workdir: Path, fresh: Any) -> tuple[Any, Record] | None:
         try:
             return _read_arrays(saved, "state", fresh), saved.record
         except Damaged as damage:
-            _set_aside(saved.path, damage, mine=True)
+            _set_aside(saved.path, damage)
     return None
 
 
 def load_best(workdir: Path, *, mine: bool = False) -> Classifier:
     """Load the network of the best intact checkpoint of a complete epoch.
 
-    Damaged ones are set aside only if this process trains in ``workdir`` (``mine``), or none does.
+    Damaged ones are set aside only if this process trains in ``workdir`` (``mine``); otherwise nothing there
+    is changed.
 
     Raises:
       UserError: there is no complete checkpoint, or its labels are not ``LABELS``.
@@ -76,7 +85,7 @@ def load_best(workdir: Path, *, mine: bool = False) -> Classifier:
         try:
             tree = _read_arrays(saved, "weights", as_tree(weight_shapes(record.config)))
         except Damaged as damage:
-            _set_aside(saved.path, damage, mine=mine)
+            _report(saved.path, damage, mine=mine)
             continue
         return Classifier(from_tree(tree), record, str(workdir))
     why = "no epoch is complete yet" if found else "all checkpoints there are damaged"
@@ -89,13 +98,13 @@ def rank(row: Mapping[str, Any]) -> tuple[float, int]:
 
 
 def _intact(workdir: Path, *, mine: bool) -> list[Saved]:
-    """The checkpoints with intact records, in the order of their steps; the others are set aside."""
+    """The checkpoints with intact records, in the order of their steps; the others are reported."""
     found = []
     for path in folders(workdir):
         try:
             found.append(_read(path))
         except Damaged as damage:
-            _set_aside(path, damage, mine=mine)
+            _report(path, damage, mine=mine)
     return found
 
 
@@ -126,17 +135,21 @@ def _read_arrays(saved: Saved, name: str, like: Any) -> Any:
     return tree
 
 
-def _set_aside(path: Path, damage: Damaged, *, mine: bool) -> None:
-    """Report a damaged checkpoint, and rename it unless another process may be using it."""
-    done = "left out"
-    with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-        if mine or stack.enter_context(try_lock(path.parent.parent)):
-            number, target = 1, path.with_name(f"damaged-{path.name}")
-            while target.exists():
-                number, target = number + 1, path.with_name(f"damaged-{path.name}-{number + 1}")
-            path.rename(target)
-            done = f"set aside as {target.name}"
-    warn(f"{path}: damaged ({damage}); {done}")
+def _report(path: Path, damage: Damaged, *, mine: bool) -> None:
+    """Say that a checkpoint is damaged; set it aside if this process trains in its workdir."""
+    if mine:
+        _set_aside(path, damage)
+    else:
+        warn(f"{path}: damaged ({damage}); left out")
+
+
+def _set_aside(path: Path, damage: Damaged) -> None:
+    """Rename a damaged checkpoint, and say so: the run saves that step again."""
+    number, target = 1, path.with_name(f"damaged-{path.name}")
+    while target.exists():
+        number, target = number + 1, path.with_name(f"damaged-{path.name}-{number + 1}")
+    path.rename(target)
+    warn(f"{path}: damaged ({damage}); set aside as {target.name}")
 
 
 def warn(line: str) -> None:

@@ -22,8 +22,10 @@ _WITHOUT_EFFECT = ("epochs", "seeds")
 """Fields of training that do not change how a checkpoint is evaluated. A run may have got more epochs after
 its best checkpoint, and each of several seeds is a run with one."""
 
-_NOT_OF_TRAINING = ("cache", "patience", "views")
-"""Fields that may differ when a run is resumed: how its data is read, when it ends, how it is scored then."""
+_NOT_OF_TRAINING = ("cache", "dataset", "patience", "views")
+"""Fields that may differ when a run is resumed: how its data is read, when it ends, how it is scored then.
+
+The digest of the data says whether it is the same, however its place is spelt today."""
 
 _SHAPES = ("cnn.widths", "cnn.blocks", "cnn.stem_stride", "cnn.activation", "mlp.hidden")
 
@@ -54,17 +56,18 @@ def check_random_keys(record: Record, workdir: str) -> None:
         )
 
 
-def config_for_evaluation(record: Record, command: Command) -> Config:
+def config_for_evaluation(record: Record, command: Command, source: str) -> Config:
     """The run's config with the values that the command changes for evaluation.
 
-    Raises UserError if the command sets a field that belongs to the checkpoint to another value.
+    ``source`` names the weights in messages. Raises UserError if the command sets a field that belongs to the
+    checkpoint to another value.
     """
     old, new = fields_of_run(record.config), fields_of_run(command.config)
     free = (*EVALUATION_FIELDS, *_WITHOUT_EFFECT)
     refused = [name for name in command.overrides if name not in free and old.get(name) != new.get(name)]
     if refused:
         raise UserError(
-            f"{command.workdir}: trained with other settings ({_changes(refused, old, new)}); they come from "
+            f"{source}: trained with other settings ({_changes(refused, old, new)}); they come from "
             f"the checkpoint; only {', '.join(EVALUATION_FIELDS)} may be changed"
         )
     return record.config | {n: command.config[n] for n in command.overrides if n in EVALUATION_FIELDS}

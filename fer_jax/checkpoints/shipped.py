@@ -17,7 +17,8 @@ from fer_jax.classifier import Classifier
 from fer_jax.data.compressed import DAMAGED_ARRAYS
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
-from fer_jax.runtime.files import replacing, write_json
+from fer_jax.runtime.files import one_line, os_reason, replacing, write_json
+from fer_jax.runtime.signals import held
 
 FOLDER = Path(__file__).parents[1] / "weights"
 
@@ -48,8 +49,7 @@ def write(
     folder = folder or FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     stored = weights._replace(variables=jax.tree.map(_stored, weights.variables))
-    with replacing(folder / f"{name}.npz") as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **_by_name(stored))
+    weights_file = folder / f"{name}.npz"
     about = {
         "labels": record.labels,
         "temperatures": weights.temperatures,
@@ -58,7 +58,10 @@ def write(
         "data": record.data,
         "figures": figures,
     }
-    write_json(folder / f"{name}.json", about)
+    with held():
+        with replacing(weights_file) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **_by_name(stored))
+        write_json(folder / f"{name}.json", about)
 
 
 def read(name: str, folder: Path | None = None) -> Classifier:
@@ -87,8 +90,14 @@ def read(name: str, folder: Path | None = None) -> Classifier:
 
 
 def read_about(name: str, folder: Path | None = None) -> dict[str, Any]:
-    """Read ``NAME.json``."""
-    return json.loads(((folder or FOLDER) / f"{name}.json").read_text(encoding="utf-8"))
+    """Read ``NAME.json``. Raises UserError if it is damaged."""
+    path = (folder or FOLDER) / f"{name}.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {os_reason(error)}; install fer_jax again") from error
+    except ValueError as error:
+        raise UserError(f"{path}: damaged ({one_line(error)}); install fer_jax again") from error
 
 
 def _by_name(weights: Weights) -> dict[str, Any]:
@@ -107,5 +116,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         # From memory, since NumPy leaves a damaged file open.
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             return dict(file)
+    except OSError as error:
+        raise UserError(f"{path}: {os_reason(error)}; install fer_jax again") from error
     except DAMAGED_ARRAYS as error:
-        raise UserError(f"{path}: damaged ({error}); install again") from error
+        raise UserError(f"{path}: damaged ({error}); install fer_jax again") from error

@@ -22,7 +22,7 @@ _FORMAT = 1
 
 
 def cached_read_csv(path: str | os.PathLike, *, require_labels: bool, cache: bool) -> CsvTable:
-    """Read a CSV file as ``read_csv`` does, or from the cache if that has this path, size and time of change.
+    """Read a CSV file as ``read_csv`` does, or from the cache if that has this very file, unchanged.
 
     A damaged entry is parsed and written anew; a cache that cannot be written is no cache. With
     ``cache=False``, nothing is read from it or written to it.
@@ -47,7 +47,8 @@ def _entry(path: str | os.PathLike) -> Path | None:
         stat = os.stat(path)
     except OSError:
         return None  # read_csv says what is wrong
-    version = f"{stat.st_size} {stat.st_mtime_ns} {_FORMAT}"
+    # The time of change of the content can be set at will, unlike that of the inode.
+    version = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino} {_FORMAT}"
     return cache_folder() / f"{_digest(os.path.abspath(path))}-{_digest(version)}.npz"
 
 

@@ -23,6 +23,8 @@ _DAMAGED = (
 # What np.load raises on a file of arrays that is missing, cut off, damaged or none.
 DAMAGED_ARRAYS = (*_DAMAGED, AttributeError, KeyError, OSError, TypeError, tokenize.TokenError)
 
+_MAGIC = {b"\x1f\x8b": ".gz", b"\xfd7zXZ\0": ".xz", b"PK\3\4": ".zip", b"PK\5\6": ".zip"}
+
 _LONGEST_LINE = 64 << 20
 """Bytes. A face takes 10,000; a file without line ends would otherwise be held in memory as a whole."""
 
@@ -53,11 +55,24 @@ def lines(path: str | os.PathLike) -> Iterator[bytes]:
 
 
 def _open(path: str | os.PathLike) -> BinaryIO:
-    suffix = Path(path).suffix.lower()
-    if suffix == ".zip":
+    kind = _kind(path)
+    if kind == ".zip":
         with zipfile.ZipFile(path) as archive:  # what is opened from it stays open
             return archive.open(_only_member(path, archive))
-    return {".gz": gzip.open, ".xz": lzma.open}.get(suffix, open)(path, "rb")
+    return {".gz": gzip.open, ".xz": lzma.open}.get(kind, open)(path, "rb")
+
+
+def _kind(path: str | os.PathLike) -> str:
+    """How a file is compressed: by its first bytes, since browsers unpack files and keep their names.
+
+    By its name if it is no plain file, whose first bytes would be lost, or is empty.
+    """
+    if Path(path).is_file():
+        with open(path, "rb") as file:
+            start = file.read(6)
+        if start:
+            return next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), "")
+    return Path(path).suffix.lower()
 
 
 def _only_member(path: str | os.PathLike, archive: zipfile.ZipFile) -> str:

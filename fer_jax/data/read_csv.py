@@ -121,6 +121,10 @@ def _read_header(path: str | os.PathLike, line: bytes, require_labels: bool) -> 
             f"{path}: not a text file in UTF-8; a CSV file with the columns {LAYOUTS} was expected, "
             "plain or as .gz, .xz or .zip"
         )
+    if any("\r" in name for name in names):
+        raise UserError(
+            f"{path}: its lines end in carriage returns alone; save it with the line ends of Unix or Windows"
+        )
     columns = [_KEY_OF.get(name, str(number)) for number, name in enumerate(names)]
     for key in _KEYS:
         if columns.count(key) > 1:

@@ -16,6 +16,8 @@ from fer_jax.evaluate.metrics import accuracy_interval, summarize
 from fer_jax.evaluate.step import evaluate, make_eval_step
 from fer_jax.labels import LABELS
 from fer_jax.runtime.files import write_json, write_text
+from fer_jax.runtime.progress import announced
+from fer_jax.runtime.signals import held
 
 
 def load_scored(
@@ -65,14 +67,15 @@ def score_and_report(classifier: Classifier, splits: Splits, workdir: Path) -> N
 def score(classifier: Classifier, faces: Faces) -> tuple[dict[str, Any], Bins]:
     """Score labelled ``faces`` -> the content of ``eval/metrics.json``, and the bins of confidence."""
     config = classifier.config
-    result = evaluate(
-        make_eval_step(classifier.forward(config["views"])),
-        classifier.weights.variables,
-        classifier.weights.normalization,
-        faces.images,
-        faces.labels,
-        batch_size=min(config["batch_size"], len(faces)),
-    )
+    with announced(f"scoring {len(faces):,} faces"):
+        result = evaluate(
+            make_eval_step(classifier.forward(config["views"])),
+            classifier.weights.variables,
+            classifier.weights.normalization,
+            faces.images,
+            faces.labels,
+            batch_size=min(config["batch_size"], len(faces)),
+        )
     return {"split": config["split"], "views": config["views"], **summarize(result)}, result.bins
 
 
@@ -84,18 +87,22 @@ def report(
     if not quiet:
         print(text)
     folder = workdir / "eval"
+    with held():
+        _write(folder, text, result, bins, plots.run_title(workdir, classifier.config["dataset"]))
+    if not quiet:
+        print(f"written: {folder}/metrics.json, report.txt, confusion_matrix.csv, .png, reliability.png")
+
+
+def _write(folder: Path, text: str, result: dict[str, Any], bins: Bins, run: str) -> None:
     write_json(folder / "metrics.json", result)
     write_text(folder / "report.txt", text + "\n")
     confusion = np.array(result["confusion_matrix"])
     table = pd.DataFrame(confusion, index=pd.Index(LABELS, name="true"), columns=LABELS)
     write_text(folder / "confusion_matrix.csv", table.to_csv())
-    run = plots.run_title(workdir, classifier.config["dataset"])
     title = f"{run}\n{result['split']}: {result['accuracy']:.1%} of {result['num_examples']:,} faces"
     plots.save_confusion_matrix(folder / "confusion_matrix.png", confusion, title=title)
     title = f"{run}\n{result['split']}, views: {result['views']}"
     plots.save_reliability(folder / "reliability.png", bins, title=title)
-    if not quiet:
-        print(f"written: {folder}/metrics.json, report.txt, confusion_matrix.csv, .png, reliability.png")
 
 
 def report_text(result: dict[str, Any], *, epoch: int) -> str:

@@ -12,6 +12,7 @@ from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
 from fer_jax.export.jax_export import make_probabilities
 from fer_jax.runtime.files import os_reason, replacing
+from fer_jax.runtime.signals import held
 
 TOLERANCE = 1e-4
 """Largest difference of a probability, between a file and the checkpoint, that counts as rounding."""
@@ -62,10 +63,10 @@ def write(folder: Path, contents: Mapping[str, bytes]) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.ExitStack() as stack:
+        with held(), contextlib.ExitStack() as stack:
             for name, content in contents.items():
                 stack.enter_context(replacing(folder / name)).write_bytes(content)
-        if INT8 not in contents:
-            (folder / INT8).unlink(missing_ok=True)
+            if INT8 not in contents:
+                (folder / INT8).unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: {os_reason(error)}; a folder to write to was expected") from error

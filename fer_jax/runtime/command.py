@@ -1,12 +1,13 @@
 """The command line as one value, which every mode takes."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
+
+from fer_jax.runtime.files import expand_user
 
 Config = dict[str, Any]
 """A configuration as JSON holds it: dicts, lists and scalars. The one type of config below ``main.py``."""
@@ -21,7 +22,7 @@ class Command:
       config: the fields of configs/default.py with the values of the config file and the flags.
       overrides: dotted names of the fields that flags set.
       workdirs: folders of the runs; one, except where ``eval`` compares several.
-      shipped_name: name of the shipped weights to use if the workdir holds no run; None to use none.
+      shipped_name: name of the shipped weights to use if the workdir holds no run and they exist.
       input, output: ``--input`` and ``--output``; None if not given.
       probabilities: whether ``--probabilities`` is given.
     """
@@ -54,9 +55,9 @@ def make_command(mode: str, config: ConfigDict, *, name: str, workdir: str | Non
     synthetic = mode in ("train", "eval") and config["dataset"] == "synthetic"
     default = Path("runs") / (f"{name}-synthetic" if synthetic else name)
     workdirs = _workdirs(mode, workdir) if workdir else (default,)
-    shipped_name = None if workdir or synthetic else name
+    shipped_name = workdir or (None if synthetic else name)
     # A shell leaves the ~ in --output=~/out.csv as it is.
-    paths = {flag: fields[flag] and os.path.expanduser(fields[flag]) for flag in ("input", "output")}
+    paths = {flag: fields[flag] and expand_user(fields[flag]) for flag in ("input", "output")}
     return Command(mode, config, workdirs=workdirs, shipped_name=shipped_name, **fields | paths)
 
 
@@ -69,4 +70,4 @@ def _workdirs(mode: str, flag: str) -> tuple[Path, ...]:
     """Split ``A,B`` into several runs for eval, unless the comma is part of a folder's name."""
     several = mode == "eval" and "," in flag and not Path(flag).exists()
     names = [name.strip() for name in flag.split(",") if name.strip()] if several else [flag]
-    return tuple(Path(name).expanduser() for name in names)
+    return tuple(Path(expand_user(name)) for name in names)

@@ -4,26 +4,93 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
+import stat
+import sys
+import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fer_jax.errors import UserError
+
+STANDARD_OUTPUT = "-"
+"""The path that means standard output."""
+
+_temporaries: set[Path] = set()
+_beginning = threading.Lock()
+
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary path in the same folder, which replaces ``path`` if the block succeeds.
+    """Yield a temporary path, whose content becomes that of ``path`` if the block succeeds.
 
-    Readers see the old file or the new one, never a half-written one. Raises OSError.
+    A plain file is replaced: readers see the old file or the new one, never a half-written one. So is the
+    file that a symbolic link points to; the link stays. Anything else, such as a pipe or a device, stays
+    what it is, and the content is written into it. ``-`` is standard output. Raises OSError.
     """
     path = Path(path)
-    # Shortened, because ``path`` may have the longest name that is allowed.
-    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
+    through = is_stream(path)
+    target = path if through else Path(os.path.realpath(path))
+    folder = Path(tempfile.gettempdir()) if through else target.parent
+    # Shortened, because the target may have the longest name that is allowed.
+    temporary = folder / f".{target.name[:40]}.{secrets.token_hex(4)}.tmp"
+    with _beginning:
+        _temporaries.add(temporary)
     try:
         yield temporary
-        os.replace(temporary, path)
+        if through:
+            _write_through(temporary, path)
+        else:
+            _take_the_place(temporary, target)
+    except OSError as error:
+        if error.filename and os.fspath(error.filename) == os.fspath(temporary):
+            error.filename, error.filename2 = os.fspath(path), None  # the name that the user knows
+        raise
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        _temporaries.discard(temporary)
+
+
+def is_stream(path: str | os.PathLike) -> bool:
+    """Whether ``path`` is written through: ``-``, a pipe, a device, or a name for an open file."""
+    path = Path(path)
+    if str(path) == STANDARD_OUTPUT or path.absolute().parts[1:2] in (("dev",), ("proc",)):
+        return True
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def open_stream(path: str | os.PathLike) -> Any:
+    """Open what ``is_stream`` names, to write bytes to it."""
+    if str(path) == STANDARD_OUTPUT:
+        sys.stdout.flush()
+        return os.fdopen(os.dup(1), "wb")
+    return open(path, "wb")
+
+
+def _write_through(temporary: Path, path: Path) -> None:
+    with open(temporary, "rb") as content, open_stream(path) as stream:
+        shutil.copyfileobj(content, stream)
+
+
+def _take_the_place(temporary: Path, target: Path) -> None:
+    with contextlib.suppress(OSError):
+        shutil.copymode(target, temporary)  # who may read it
+    os.replace(temporary, target)
+
+
+def remove_temporaries() -> None:
+    """Remove the files that ``replacing`` has under way, and let it begin no more: the process ends."""
+    _beginning.acquire()
+    for path in list(_temporaries):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -48,7 +115,8 @@ def write_text(path: Path, text: str) -> None:
 
 def os_reason(error: OSError) -> str:
     """The reason why the system refused, in words, without the path: "no such file or directory"."""
-    return (error.strerror or one_line(error)).lower()
+    reason = error.strerror or one_line(error)
+    return reason[:1].lower() + reason[1:]
 
 
 def one_line(error: Exception, *, limit: int | None = 200) -> str:
@@ -56,8 +124,25 @@ def one_line(error: Exception, *, limit: int | None = 200) -> str:
     return " ".join(str(error).split())[:limit] or type(error).__name__
 
 
+def expand_user(path: str | os.PathLike) -> str:
+    """Replace ``~`` at the start of a path by the home folder. Raises UserError where there is none."""
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~") and expanded == os.fspath(path) and not os.path.lexists(expanded):
+        name = Path(expanded).parts[0]
+        raise UserError(f"{path}: there is no home folder {name}; write the path in full, or ./{path}")
+    return expanded
+
+
 def cache_folder() -> Path:
-    """Folder of parsed files and compiled programs: ``$XDG_CACHE_HOME/fer_jax`` or ``~/.cache/fer_jax``."""
+    """Folder of parsed files and compiled programs: ``$XDG_CACHE_HOME/fer_jax`` or ``~/.cache/fer_jax``.
+
+    Where there is no home folder, a folder of this user for temporary files.
+    """
     base = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG specification demands to ignore a path that is not absolute.
-    return Path(base if os.path.isabs(base) else os.path.expanduser("~/.cache"), "fer_jax")
+    if not os.path.isabs(base):
+        base = os.path.expanduser("~/.cache")
+    if not os.path.isabs(base):
+        user = os.getuid() if hasattr(os, "getuid") else "user"
+        base = os.path.join(tempfile.gettempdir(), f"cache-{user}")
+    return Path(base, "fer_jax")

@@ -1,6 +1,8 @@
 """Show progress: a bar with the time left on a terminal, plain lines elsewhere."""
 
+import contextlib
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -85,6 +87,57 @@ class EpochProgress:
             f"{row['images_per_second']:,.0f} images/s, {duration(row['seconds'])} in all",
             flush=True,
         )
+
+
+@contextlib.contextmanager
+def announced(what: str) -> Iterator[None]:
+    """Say ``what`` is being done if the block takes more than two seconds, on a terminal with its seconds."""
+    done, started = threading.Event(), time.monotonic()
+    on_terminal = sys.stderr.isatty()
+
+    def speak() -> None:
+        if done.wait(2):
+            return
+        if not on_terminal:
+            print(f"{what} ...", flush=True)
+            return
+        while not done.wait(0.5):
+            spent = duration(time.monotonic() - started)
+            print(f"\r{what} ... {spent} ", end="", file=sys.stderr, flush=True)
+        print("\r\033[K", end="", file=sys.stderr, flush=True)  # clears the line
+
+    speaker = threading.Thread(target=speak, daemon=True)
+    speaker.start()
+    try:
+        yield
+    finally:
+        done.set()
+        speaker.join()
+
+
+def unless_stopped(work: Callable[[], Any], should_stop: Callable[[], bool]) -> Any | None:
+    """Return ``work()``, which runs in a thread; None as soon as ``should_stop()`` is true.
+
+    The thread is then left to itself: nobody can interrupt a compiler. Raises what ``work`` raises.
+    """
+    results: list[Any] = []
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.05)
+        if should_stop():
+            return None
+    if failures:
+        raise failures[0]
+    return results[0]
 
 
 def counted(items: Sequence[Any], *, unit: str) -> Iterator[Any]:

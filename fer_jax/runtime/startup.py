@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -69,11 +70,23 @@ def keep_compiled_programs() -> None:
     """
     # JAX's limit needs a folder that had it from the beginning, unlike that of earlier versions.
     ours = cache_folder() / "programs"
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ and not _can_write(ours):
+        return  # JAX would warn of each program
     if os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ours)) == str(ours):
         os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(_KEPT_BYTES))
         delete_unfinished(ours)
     # JAX's default of one second leaves out most programs that a start compiles.
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+
+def _can_write(folder: Path) -> bool:
+    """Whether files can be written to ``folder``, which is made if it is missing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def delete_unfinished(folder: Path) -> None:

@@ -1,9 +1,9 @@
 """``--mode=serve``: serve a web page that names the expressions of faces in a picture."""
 
-import contextlib
 import ipaddress
 import os
 import socket
+import threading
 from typing import Any
 
 import numpy as np
@@ -12,21 +12,24 @@ from fer_jax.checkpoints.choose import choose_all, views_in_pictures
 from fer_jax.data import photos
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
+from fer_jax.runtime import signals
 from fer_jax.runtime.command import Command
 from fer_jax.runtime.files import os_reason
+from fer_jax.runtime.progress import announced
 from fer_jax.serve.about import about
 from fer_jax.serve.analyse import BATCH, look_at, make_analyse, make_network
 
-_SECONDS_TO_FINISH = 5
+_SECONDS_TO_FINISH = 3
 
 
 def run(command: Command) -> None:
-    """Serve the page at ``serve.host`` and ``serve.port`` of the config until Ctrl-C.
+    """Serve the page at ``serve.host`` and ``serve.port`` of the config until a signal comes.
 
     If the workdir holds runs of several seeds, average their probabilities.
 
     Raises:
       UserError: no checkpoint, a library is missing, or the address cannot be used.
+      signals.Stopped: a signal came; answers under way had a few seconds.
     """
     photos.import_opencv()
     uvicorn = _import_uvicorn()
@@ -34,16 +37,16 @@ def run(command: Command) -> None:
 
     classifiers = choose_all(command)
     address = command.config["serve"]
-    with contextlib.suppress(KeyboardInterrupt), _bind(address["host"], address["port"]) as listener:
+    with _bind(address["host"], address["port"]) as listener:
         views = [views_in_pictures(c.config, command.overrides) for c in classifiers]
         networks = [make_network(c, views=v) for c, v in zip(classifiers, views, strict=True)]
-        _, heat = look_at(networks, np.zeros((BATCH, SIDE, SIDE, 1), np.uint8))  # compiles
+        with announced("compiling the network"):
+            _, heat = look_at(networks, np.zeros((BATCH, SIDE, SIDE, 1), np.uint8))
         content = about(command.workdir.name, classifiers, has_heat=heat is not None)
         _listen(listener)
         _announce(listener)
         app = make_app(make_analyse(networks), content, local_only=_is_local(listener))
         _run(uvicorn, app, listener)
-    print("\nstopped")
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -116,4 +119,14 @@ def _run(uvicorn: Any, app: Any, listener: socket.socket) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=_SECONDS_TO_FINISH,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    server = uvicorn.Server(config)
+    # In the main thread, uvicorn would handle signals in its own way.
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    with signals.noted_signals(save=False) as number:
+        thread.start()
+        while thread.is_alive() and not number():
+            thread.join(0.1)
+        server.should_exit = True
+        thread.join(_SECONDS_TO_FINISH + 1)
+        if number():
+            raise signals.Stopped(number())

@@ -4,7 +4,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from fer_jax.errors import UserError
-from fer_jax.runtime.progress import EpochProgress
+from fer_jax.runtime.progress import EpochProgress, announced, unless_stopped
 from fer_jax.runtime.sharding import make_any_raised, replicate
 from fer_jax.train.batches import Batch
 from fer_jax.train.epochs import Epochs, EpochTotals, Position, Row, epochs_left, image_size_of, is_finished
@@ -67,10 +67,13 @@ class Hooks(NamedTuple):
       on_epoch: called after each epoch with the state and all rows; saves them.
       should_stop: called before each step; training ends once it is True in any process (with several
         processes a few steps later, after the same step in all).
+      should_stop_compiling: called while a step is compiled; training ends once it is True. Not called with
+        several processes.
     """
 
     on_epoch: Callable[[TrainState, list[Row]], None]
     should_stop: Callable[[], bool] = lambda: False
+    should_stop_compiling: Callable[[], bool] = lambda: False
 
 
 def fit(
@@ -97,15 +100,15 @@ def fit(
         progress = _progress(position.epoch, len(order), plan)
         size = image_size_of(position.epoch, plan.epochs)
         totals = replicate(program.mesh, position.totals.on_device())
-        if size not in compiled:
-            # Before the epoch begins, so that its images/s do not include compilation.
-            lowered = program.step.lower(state, totals, data, order, np.int32(0), key, image_size=size)
-            compiled[size] = lowered.compile()
+        step = _compiled(compiled, size, (state, totals, data, order, np.int32(0), key), program, hooks)
+        if step is None:
+            progress.stop()
+            return state, position
         progress.begin(position.epoch_seconds)
         started, begun = position, time.monotonic() - position.epoch_seconds
         steps, pending = position.steps, deque([totals])
         while steps < len(order) and not should_stop() and _follow(pending, progress, steps):
-            state, totals = compiled[size](state, pending[-1], data, order, np.int32(steps), key)
+            state, totals = step(state, pending[-1], data, order, np.int32(steps), key)
             pending.append(totals)
             steps += 1
         totals, now = pending[-1].on_host(), time.monotonic()
@@ -118,6 +121,25 @@ def fit(
         progress.close(position.rows[-1])
         hooks.on_epoch(state, position.rows)
     return state, position
+
+
+def _compiled(
+    compiled: dict[int, Callable], size: int, arguments: Any, program: Program, hooks: Hooks
+) -> Callable | None:
+    """The step for faces of ``size`` pixels; None if a signal came while it was compiled.
+
+    Called before an epoch begins, so that its images/s do not include compilation.
+    """
+    if size not in compiled:
+        with announced(f"compiling the training step for faces of {size} pixels"):
+            lowered = program.step.lower(*arguments, image_size=size)
+            # Several processes stop after the same step, so not here.
+            one = jax.process_count() == 1
+            step = unless_stopped(lowered.compile, hooks.should_stop_compiling) if one else lowered.compile()
+        if step is None:
+            return None
+        compiled[size] = step
+    return compiled[size]
 
 
 def _progress(epoch: int, steps: int, plan: Plan) -> EpochProgress:

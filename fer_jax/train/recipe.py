@@ -9,14 +9,17 @@ import jax
 import optax
 from jax.sharding import Mesh
 
+from fer_jax.checkpoints.weights import weight_shapes
 from fer_jax.classifier import Classifier
 from fer_jax.data.faces import Faces, Splits
+from fer_jax.errors import UserError
 from fer_jax.evaluate.metrics import accuracy
 from fer_jax.evaluate.step import evaluate, make_eval_step
 from fer_jax.labels import SIDE
-from fer_jax.models import create_model
+from fer_jax.models import count_parameters, create_model
 from fer_jax.models.forward import make_forward
 from fer_jax.runtime.command import Config
+from fer_jax.runtime.memory import total_bytes
 from fer_jax.train.batches import class_weights, epoch_order
 from fer_jax.train.epochs import Epochs
 from fer_jax.train.examples import make_prepare
@@ -80,6 +83,21 @@ def make_recipe(
     )
     program = Program(make_loop_step(step, mesh), validate, schedule, mesh)
     return Recipe(state, normalization, program, plan)
+
+
+def check_memory(config: Config) -> None:
+    """Raise UserError if the state of a training on the CPU needs more memory than there is."""
+    if jax.default_backend() != "cpu" or (memory := total_bytes()) is None:
+        return
+    parameters = count_parameters(weight_shapes(config).variables["params"])
+    # The weights, their gradients, the optimizer's two moments, and the averages.
+    needed = 5 * 4 * parameters
+    if needed > memory:
+        field = "mlp.hidden" if config["model"] == "mlp" else "cnn.widths and config.cnn.blocks"
+        raise UserError(
+            f"the network has {parameters:,} parameters; to train it takes {needed / 1e9:,.0f} GB of memory "
+            f"or more, and there are {memory / 1e9:,.0f} GB; make config.{field} smaller"
+        )
 
 
 def make_schedule(config: Config, num_train: int) -> optax.Schedule:

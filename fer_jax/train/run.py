@@ -21,7 +21,7 @@ from fer_jax.train.environment import environment
 from fer_jax.train.epochs import Position, is_finished, position_of
 from fer_jax.train.folder import RunFolder
 from fer_jax.train.loop import Hooks, fit
-from fer_jax.train.recipe import Recipe, epochs_of, make_recipe
+from fer_jax.train.recipe import Recipe, check_memory, epochs_of, make_recipe
 from fer_jax.train.state import TrainState
 from fer_jax.train.teachers import named_networks
 
@@ -54,7 +54,11 @@ def run(command: Command) -> None:
                     Batch(splits.train.images, splits.train.labels),
                     program=recipe.program,
                     plan=recipe.plan,
-                    hooks=Hooks(lambda s, rows: save(s, Position(rows)), lambda: bool(signal_number())),
+                    hooks=Hooks(
+                        on_epoch=lambda s, rows: save(s, Position(rows)),
+                        should_stop=lambda: bool(signal_number()),
+                        should_stop_compiling=signals.has_come,
+                    ),
                     position=start,
                 )
                 # Where training began is saved already.
@@ -87,6 +91,7 @@ def _prepare(
     config: Config, folder: RunFolder, splits: Splits, data: dict[str, Any]
 ) -> tuple[Recipe, TrainState, Position]:
     """Make the folder and the recipe, print what begins, and return state and position to train from."""
+    check_memory(config)
     teachers, initial = networks = distributed.in_all(lambda: named_networks(config))
     folder.make()
     others = networks.digests()
