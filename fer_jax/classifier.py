@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import io
 import json
 import os
 from collections.abc import Callable
@@ -10,15 +11,16 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fer_jax.checkpoints.weights import Record, Weights
 from fer_jax.data import photos
-from fer_jax.data.read_pictures import convert_picture, open_picture, to_face, to_grey
+from fer_jax.data.read_pictures import open_picture, to_face, to_grey
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
 from fer_jax.models import count_parameters, create_model
 from fer_jax.models.forward import make_forward, predict_probabilities
+from fer_jax.runtime.files import one_line
 from fer_jax.transforms.views import VIEWS
 
 Picture = str | os.PathLike | Image.Image
@@ -116,7 +118,7 @@ class Classifier:
     def predict_photo(self, photo: Picture, *, views: str = "one") -> list[PhotoFace]:
         """Find the faces in a photo, from left to right, and predict each; an empty list if there is none.
 
-        A picture of 48 x 48 pixels is one face. Needs OpenCV (requirements-photos.txt).
+        A picture as small as a face, 48 x 48 pixels, is taken whole. Needs OpenCV (requirements-photos.txt).
 
         Args:
           photo: of any size and colour, turned as its EXIF data says.
@@ -160,8 +162,19 @@ def _make_forward(network: str, views: str, temperature: float) -> Callable:
 
 
 def _open(picture: Picture) -> Image.Image:
-    """Open a picture in mode L or RGB, upright."""
-    return convert_picture(picture) if isinstance(picture, Image.Image) else open_picture(picture)
+    """Open a picture in mode L or RGB, upright. Raises UserError if it cannot be read."""
+    if not isinstance(picture, Image.Image):
+        return open_picture(picture)
+    # As a file, so that pictures of all modes are read by the same rules; this one keeps every pixel.
+    file = io.BytesIO()
+    try:
+        upright = ImageOps.exif_transpose(picture)
+        if "transparency" in upright.info:  # which this kind of file has in another form
+            upright = upright.convert("RGBA")
+        upright.save(file, format="tiff")
+    except Exception as error:  # pixels are decoded only now, and decoders raise nearly anything
+        raise UserError(f"a picture of mode {picture.mode} cannot be read ({one_line(error)})") from error
+    return open_picture(file, name=f"a picture of mode {picture.mode}")
 
 
 def _as_faces(images: np.ndarray) -> tuple[np.ndarray, bool]:

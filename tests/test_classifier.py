@@ -89,23 +89,31 @@ def test_a_picture_or_its_path(tmp_path):
     tiny = fer_jax.load("tiny")
     expected = tiny.predict(read_picture(tmp_path / "upright.png"))
     with Image.open(tmp_path / "turned.png") as opened:
-        for picture in (
-            tmp_path / "turned.png",
-            str(tmp_path / "turned.png"),
-            opened,
-            large,
-            large.convert("RGBA"),
-        ):
+        alpha = large.convert("RGBA")
+        for picture in (tmp_path / "turned.png", str(tmp_path / "turned.png"), opened, large, alpha):
             np.testing.assert_allclose(tiny.predict(picture), expected, atol=1e-5)
         np.testing.assert_array_equal(tiny.predict(opened), expected)
+
+
+def test_a_picture_of_another_mode(tmp_path):
+    """Is what its file is: a palette, transparency, 16 bits."""
+    face = Image.fromarray(draw_faces(1, seed=3).images[0, ..., 0])
+    tiny = fer_jax.load("tiny")
+    clear = face.convert("RGBA")
+    clear.putalpha(Image.linear_gradient("L").resize((48, 48)))
+    palette = face.quantize(16)
+    palette.info["transparency"] = 3
+    deep = Image.fromarray(np.asarray(face).astype(np.uint16) * 257)
+    for name, picture in {"clear": clear, "palette": palette, "deep": deep}.items():
+        picture.save(tmp_path / f"{name}.png")
+        expected = tiny.predict(tmp_path / f"{name}.png")
+        np.testing.assert_allclose(tiny.predict(picture), expected, atol=1e-5, err_msg=name)
 
 
 def test_a_picture_that_cannot_be_read(tmp_path):
     tiny = fer_jax.load("tiny")
     with pytest.raises(UserError, match=r"none\.png: no such file or directory"):
         tiny.predict(tmp_path / "none.png")
-    with pytest.raises(UserError, match="a picture of mode F cannot be read"):
-        tiny.predict(Image.new("F", (48, 48)))
     Image.effect_noise((64, 64), 50).save(tmp_path / "cut.png")
     cut = (tmp_path / "cut.png").read_bytes()[:500]
     with pytest.raises(UserError, match="a picture of mode L cannot be read"):

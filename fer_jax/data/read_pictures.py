@@ -70,19 +70,6 @@ def open_picture(
         ) from error
 
 
-def convert_picture(picture: Image.Image) -> Image.Image:
-    """Convert a picture as ``open_picture`` does: modes L and RGB, turned as its EXIF data says.
-
-    Raises UserError if its pixels cannot be read.
-    """
-    try:
-        return _to_grey_or_rgb(ImageOps.exif_transpose(picture))
-    except Exception as error:  # pixels are read from the file only now, and decoders raise nearly anything
-        raise UserError(
-            f"a picture of mode {picture.mode} cannot be read ({one_line(error)}); expected grey or colour"
-        ) from error
-
-
 def to_grey(picture: Image.Image) -> Image.Image:
     """Convert a picture of mode L or RGB to mode L, with ITU-R 601-2's weights of the colours."""
     return picture.convert("L")
