@@ -164,7 +164,11 @@ def test_sheets_of_an_mlp(tmp_path, capsys):
     write_sheets(tmp_path / "run")
     printed = capsys.readouterr().out
     assert "left out: Grad-CAM, since the model 'mlp' has no feature maps" in printed
+    lines = printed.splitlines()
     for name in ("saliency", "filters", "expressions", "errors"):
+        # What is made is said before it, since it takes long.
+        (begun,) = [n for n, line in enumerate(lines) if line.startswith(f"making {name}.png: ")]
+        assert begun < lines.index(f"written: {tmp_path / 'run' / 'explain' / name}.png")
         with Image.open(tmp_path / "run" / "explain" / f"{name}.png") as sheet:
             assert min(sheet.size) > 200
     faces = draw_faces(3, seed=0)
