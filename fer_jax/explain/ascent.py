@@ -13,7 +13,7 @@ from fer_jax.explain.saliency import apply_with_change, blur
 from fer_jax.labels import SIDE
 from fer_jax.transforms.normalize import normalize
 
-_STEPS, _STEP_SIZE = 40, 6.0
+_STEPS, _STEP_SIZE = 32, 6.0
 _JITTER = 2
 """Pixels of a random shift at each step, so that the result does not depend on the exact place."""
 _AT_ONCE = 8
