@@ -49,7 +49,8 @@ def get_config() -> ConfigDict:
     config.mlp.dropout = 0.5
 
     # Training.
-    # Image sizes in pixels, for equal shares of the run; small ones train faster. Built-in faces have 48.
+    # Image sizes in pixels, for equal shares of the run; small ones train faster. Built-in faces have 48,
+    # unless a flag sets others.
     config.train_sides = (48,)
     config.batch_size = 128
     config.epochs = 24

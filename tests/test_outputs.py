@@ -6,7 +6,7 @@ import pytest
 
 from configs import best, cnn
 from fer_jax.evaluate import plots
-from fer_jax.runtime.command import plain
+from fer_jax.runtime.command import make_command, plain
 from fer_jax.train import outputs
 from fer_jax.train.epochs import Epochs, image_size_of, size_changes
 from fer_jax.train.recipe import epochs_of
@@ -43,11 +43,18 @@ def test_where_the_size_changes(sizes, count):
 
 def test_built_in_faces_have_their_full_size():
     """From the first epoch on: what smaller faces would teach looks like a failed network at full size."""
-    for config in (plain(cnn.get_config()), plain(best.get_config())):
-        assert epochs_of(config).image_sizes == (48,)
-        grown = epochs_of(config | {"dataset": "fer2013.csv"}).image_sizes
-        assert grown == tuple(config["train_sides"])
+
+    def sizes(mode, config, *overrides):
+        flags = {"overrides": overrides, "input": None, "output": None, "probabilities": False}
+        return epochs_of(make_command(mode, config, name="x", workdir=None, **flags).config).image_sizes
+
+    for config in (cnn.get_config(), best.get_config()):
+        grown = tuple(config.train_sides)
         assert len(set(grown)) > 1
+        assert sizes("train", config) == (48,)
+        assert sizes("train", config, "train_sides") == grown
+        config.dataset = "fer2013.csv"
+        assert sizes("train", config) == grown
 
 
 def test_curves_name_the_run_and_mark_its_sizes(tmp_path, drawn):
@@ -59,7 +66,8 @@ def test_curves_name_the_run_and_mark_its_sizes(tmp_path, drawn):
         assert [text.xy[0] for text in axis.texts] == [0.5, 4.5, 6.5]
     # Only what has been trained.
     assert len(curves(tmp_path / "runs" / "half", drawn, config, 4).axes[0].texts) == 1
-    figure = curves(tmp_path / "runs" / "seeds" / "seed-1", drawn, config | {"dataset": "synthetic"}, 8)
+    full = config | {"dataset": "synthetic", "train_sides": [48]}
+    figure = curves(tmp_path / "runs" / "seeds" / "seed-1", drawn, full, 8)
     assert figure.get_suptitle() == "seeds/seed-1, built-in faces"
     assert not figure.axes[0].texts
 

@@ -15,7 +15,6 @@ from fer_jax.data.faces import Faces, Splits
 from fer_jax.errors import UserError
 from fer_jax.evaluate.metrics import accuracy
 from fer_jax.evaluate.step import evaluate, make_eval_step
-from fer_jax.labels import SIDE
 from fer_jax.models import count_parameters, create_model
 from fer_jax.models.forward import make_forward
 from fer_jax.runtime.command import Config
@@ -112,12 +111,8 @@ def make_schedule(config: Config, num_train: int) -> optax.Schedule:
 
 
 def epochs_of(config: Config) -> Epochs:
-    """The number of epochs, the patience and the image sizes of a config.
-
-    The built-in faces are so few that smaller sizes save no time: each size is another program to compile.
-    """
-    image_sizes = (SIDE,) if config["dataset"] == "synthetic" else tuple(config["train_sides"])
-    return Epochs(config["epochs"], config["patience"], image_sizes)
+    """The number of epochs, the patience and the image sizes of a config."""
+    return Epochs(config["epochs"], config["patience"], tuple(config["train_sides"]))
 
 
 def _make_prepare(config: Config, train: Faces, teachers: Sequence[Classifier]) -> Callable:
