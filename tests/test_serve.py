@@ -381,10 +381,11 @@ def test_only_names_of_this_computer(host, status):
 def test_what_serve_prints(tmp_path):
     """Without Grad-CAM where the network is an MLP; a warning where others may come in."""
     app, printed = serve_tiny(tmp_path, model="mlp", host="0.0.0.0")
-    first, warning, last, *_ = printed.splitlines()
+    first, warning, others, last, *_ = printed.splitlines()
     assert first.startswith("weights: fer_jax/weights/cnn.npz")
     assert warning.startswith("warning: anybody on the network")
-    assert last.startswith("serving on http://0.0.0.0:")
+    assert last.startswith("serving on http://127.0.0.1:")
+    assert others.startswith(f"other computers open http://{socket.gethostname()}:")
     assert not call(app, "GET", "/about", url="http://any.example").json()["grad_cam"]
     answer = call(app, content=png(scene()), url="http://any.example").json()
     assert "heat" not in answer["faces"][0]

@@ -61,7 +61,7 @@ def is_stream(path: str | os.PathLike) -> bool:
         return True
     try:
         mode = path.stat().st_mode
-    except FileNotFoundError:
+    except OSError:  # it is not there, or cannot be: whoever writes it says why
         return False
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
@@ -83,6 +83,21 @@ def _take_the_place(temporary: Path, target: Path) -> None:
     with contextlib.suppress(OSError):
         shutil.copymode(target, temporary)  # who may read it
     os.replace(temporary, target)
+
+
+def check_folder(folder: Path, *, named: str) -> None:
+    """Raise UserError unless files can be made in ``folder``, or in what it would be made in.
+
+    ``named`` is the flag that names it.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not existing.is_dir():
+        raise UserError(f"{existing}: is a file; a folder to write to was expected by {named}")
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise UserError(f"{existing}: {os_reason(error)}; {named} needs a folder to write to") from error
 
 
 def remove_temporaries() -> None:
