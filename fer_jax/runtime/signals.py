@@ -63,3 +63,15 @@ def noted_signals() -> Iterator[Callable[[], int]]:
         for number, handler in before.items():
             # None is a handler that was not set from Python.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Let a signal wait until the block ends."""
+    yield
+
+
+@contextlib.contextmanager
+def telling(message: Callable[[], str]) -> Iterator[None]:
+    """Set the last line that a command prints if a signal ends it within the block."""
+    yield
