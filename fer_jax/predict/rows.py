@@ -55,7 +55,8 @@ def is_stream(output: Path) -> bool:
     if is_standard_output(output) or os.path.abspath(output).startswith(_OPEN_FILES):
         return True
     try:
-        return not stat.S_ISREG(output.stat().st_mode)
+        mode = output.stat().st_mode
+        return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
     except OSError:  # it is not there yet
         return False
 
@@ -130,8 +131,9 @@ class FileRows:
         file = _open_locked(self.path, "r+b", self._output)
         entries = _read_journal(self._journal, self._key)
         if not entries or file.seek(0, os.SEEK_END) < entries[-1]["bytes"]:
-            print(f"{self.path}: of another input, of other weights or flags, or damaged; begun anew")
             file.close()
+            if entries != []:
+                print(f"{self.path}: of another input, of other weights or flags, or damaged; begun anew")
             return
         file.truncate(entries[-1]["bytes"])
         file.seek(0, os.SEEK_END)
@@ -214,13 +216,13 @@ def _open_locked(path: Path, mode: str, output: Path) -> io.FileIO:
     return file
 
 
-def _read_journal(journal: Path, key: str | None) -> list[Entry]:
-    """The complete entries of a journal; empty if it is of another key, or none."""
+def _read_journal(journal: Path, key: str | None) -> list[Entry] | None:
+    """The complete entries of a journal; None if it is of another key, damaged or missing."""
     try:
         lines = [json.loads(line) for line in journal.read_text().split("\n")[:-1]]
     except (OSError, ValueError):
-        return []
-    return lines[1:] if key is not None and lines and lines[0].get("key") == key else []
+        return None
+    return lines[1:] if key is not None and lines and lines[0].get("key") == key else None
 
 
 def _write(file: io.FileIO, text: str, path: Path) -> None:
