@@ -129,9 +129,6 @@ def test_faces_without_contrast_are_counted_and_named(tmp_path):
         "1 of 14 training faces has no contrast: 14",
         "1 of 2 validation faces has no contrast: 15",
     )
-    path.write_text("emotion,pixels\n" + "".join(f"{i % 7},{' '.join([str(i)] * 2304)}\n" for i in range(70)))
-    with pytest.raises(UserError, match=rf"^{path}: all 70 faces have no contrast"):
-        load(str(path))
 
 
 def test_contrast_is_that_of_nearly_all_pixels():

@@ -10,7 +10,7 @@ import numpy as np
 
 from fer_jax.data import kaggle, photos
 from fer_jax.data.cache import cached_read_csv
-from fer_jax.data.contrast import describe_flat, has_contrast, refuse_flat
+from fer_jax.data.contrast import describe_flat, has_contrast
 from fer_jax.data.faces import Faces, Splits
 from fer_jax.data.find_pictures import Found, find_pictures, require_pictures
 from fer_jax.data.kinds import FOREIGN, PICTURE, SUFFIXES, VIDEO, kind_of
@@ -84,7 +84,7 @@ def load_splits(
     else:
         train, validation, note = _draw(dataset, train, validation_fraction, seed)
     splits = Splits(train, validation, parts.get("test"))
-    return splits._replace(notes=(note, _overlap(splits), *odd, *_remarks(dataset, splits)))
+    return splits._replace(notes=(note, _overlap(splits), *odd, *_remarks(splits)))
 
 
 def _overlap(splits: Splits) -> str:
@@ -95,11 +95,8 @@ def _overlap(splits: Splits) -> str:
     )
 
 
-def _remarks(dataset: str, splits: Splits) -> Iterator[str]:
-    """Make a line for expressions that are never taught, and for faces without contrast, by split.
-
-    Raises UserError if no face has contrast.
-    """
+def _remarks(splits: Splits) -> Iterator[str]:
+    """Make a line for expressions that are never taught, and for faces without contrast, by split."""
     counts = np.bincount(splits.train.labels, minlength=len(LABELS))
     taught = [label for label, count in zip(LABELS, counts, strict=True) if count]
     missing = [label for label in LABELS if label not in taught]
@@ -107,16 +104,11 @@ def _remarks(dataset: str, splits: Splits) -> Iterator[str]:
         yield f"all training faces are {taught[0]}: a network that learns from them answers nothing else"
     elif missing:
         yield f"no training faces of {', '.join(missing)}: what is trained here never learns to name them"
-    total, flat = 0, []
     for name, faces in zip(("training", "validation", "test"), splits[:3], strict=True):
         if faces is not None:
             ids = faces.ids[~has_contrast(faces.images)]
-            total += len(faces)
-            flat += list(ids)
             if len(ids):
                 yield describe_flat(list(ids), len(faces), f"{name} faces")
-    if total == len(flat):
-        raise refuse_flat(dataset, total)
 
 
 def load_unlabelled(path: str | os.PathLike) -> Faces:
