@@ -81,6 +81,18 @@ def test_a_face_is_taken_whole():
     np.testing.assert_array_equal(faces[0, ..., 0], FACES[0])
 
 
+@pytest.mark.parametrize("size", [(47, 48), (48, 49), (40, 64)])
+def test_a_face_of_nearly_that_size_is_taken_whole(size):
+    """And stretched; smaller ones and larger ones are searched."""
+    picture = Image.fromarray(FACES[0]).resize(size)
+    boxes, faces = photos.faces_of(picture)
+    assert boxes == [(0, 0, *size)]
+    expected = picture.resize((48, 48), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(faces[0, ..., 0], np.asarray(expected))
+    assert not photos.is_face(picture.resize((48, 65)))
+    assert not photos.is_face(picture.resize((39, 48)))
+
+
 def test_marks_are_on_the_box_and_its_name_alone():
     picture = photo()
     before = np.array(picture)

@@ -24,7 +24,8 @@ MARGIN = 0.025
 
 _LONGEST_SIDE = 1280
 """Larger pictures are shrunk to this before the search; a face of a 30th of their width is still found."""
-_SEARCH = {"scaleFactor": 1.1, "minNeighbors": 3, "minSize": (40, 40)}  # pixels; FER2013's faces are 48
+_SMALLEST_FACE, _LARGEST_FACE = 40, 64  # pixels of a picture that is a face; FER2013's are 48
+_SEARCH = {"scaleFactor": 1.1, "minNeighbors": 3, "minSize": (_SMALLEST_FACE, _SMALLEST_FACE)}
 _BOX_COLOUR = "#0072B2"  # Okabe and Ito's blue
 
 _detecting = threading.Lock()
@@ -116,8 +117,11 @@ def _crop(grey: Image.Image, box: Box) -> np.ndarray:
 
 
 def is_face(picture: Image.Image) -> bool:
-    """Whether the picture has 48 x 48 pixels, and so is taken whole as a face."""
-    return picture.size == (SIDE, SIDE)
+    """Whether the picture has about 48 x 48 pixels, 40 to 64 a side, and so is taken whole as a face.
+
+    The detector finds no face below 40 pixels, so hardly any in a photo of such a size.
+    """
+    return all(_SMALLEST_FACE <= side <= _LARGEST_FACE for side in picture.size)
 
 
 def any_photo(paths: Iterable[str | os.PathLike]) -> bool:
@@ -135,7 +139,7 @@ def faces_of(picture: Image.Image) -> tuple[list[Box], np.ndarray]:
     Returns their boxes, as wide as what the network sees, and the faces uint8 (N, 48, 48, 1). Raises
     UserError if OpenCV is needed and not installed.
     """
-    boxes = [Box(0, 0, SIDE, SIDE)] if is_face(picture) else [widen(box) for box in find_faces(picture)]
+    boxes = [Box(0, 0, *picture.size)] if is_face(picture) else [widen(box) for box in find_faces(picture)]
     return boxes, crop_faces(picture, boxes)
 
 

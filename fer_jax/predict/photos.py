@@ -44,8 +44,8 @@ def predict_photos(
 ) -> None:
     """Write ``id,label`` and, if there are photos, ``x,y,width,height`` to ``output``, by ``appended_rows``.
 
-    A picture of 48 x 48 pixels is a face. Any other is a photo: find the faces in it, and if there are some,
-    write a copy with the faces framed and named to the folder ``OUT_pictures`` beside ``OUT.csv``. Skip
+    A picture of about 48 x 48 pixels is a face. Any other is a photo: find the faces in it, and if there are
+    some, write a copy with the faces framed and named to the folder ``OUT_pictures`` beside ``OUT.csv``. Skip
     pictures that cannot be read, and raise UserError at the end.
 
     Args:
@@ -264,6 +264,7 @@ def _print_summary(entries: Sequence[Entry], output: Path, *, rate: float) -> No
     print(f"{number_of(faces, 'face')} in {number_of(read, 'picture')}, {rate:,.1f} pictures/s")
     if faceless:
         print(f"no face found in {len(faceless):,} of them: {some(faceless)}")
+        print("  (faces that are cropped already are taken as they are at 40 to 64 pixels a side)")
     if flat:
         print(describe_flat(flat, faces))
     remarks = defaultdict(list)
