@@ -148,8 +148,11 @@ def test_what_an_input_is(tmp_path):
     (tmp_path / "a.png").rename(tmp_path / "a.csv")
     assert find_input(tmp_path / "a.csv").paths == [tmp_path / "a.csv"]
     assert find_input(write(tmp_path / "b.csv", ["Training"])) is None
+    (tmp_path / "c.csv").write_text("img_wide,BM,P1 1")
+    assert find_input(tmp_path / "c.csv") is None
     for name, content, what in (
         ("a.mp4", b"\0\0\0\x18ftypisom", "is a video"),
+        ("b.mov", b"\0\0\0\x08wide\0\0", "is a video"),
         ("a.heic", b"\0\0\0\x18ftypheic", "a kind of picture that cannot be read here"),
     ):
         (tmp_path / name).write_bytes(content)

@@ -269,6 +269,21 @@ def test_an_input_without_faces(tmp_path, shipped, capsys, source):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out.csv"]
 
 
+def test_accuracy_is_that_of_each_part(tmp_path, capsys):
+    pixels = [" ".join(map(str, image.ravel())) for image in FACES.images[:4]]
+    usages = ["Training", "PublicTest", "Training", "PublicTest"]
+    labels = FACES.images[:4, 0, 0, 0] % 7
+    labels[1] = (labels[1] + 1) % 7
+    lines = [",".join(row) for row in zip(map(str, labels), pixels, usages, strict=True)]
+    path = tmp_path / "in.csv"
+    path.write_text("\n".join(["emotion,pixels,Usage", *lines]))
+    predict_csv(str(path), network(), tmp_path / "out.csv", **OPTIONS)
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        f"accuracy 50.00%: 1 of 2 of PublicTest as labelled in {path}",
+        f"accuracy 100.00%: 2 of 2 of Training as labelled in {path}",
+    ]
+
+
 def test_one_row_and_faces_without_contrast(tmp_path, shipped, capsys):
     images = np.concatenate([FACES.images[:2], np.zeros((1, 48, 48, 1), np.uint8)])
     faces = Faces(images, None, np.array(["a", "b", "dark"]))

@@ -25,14 +25,14 @@ _PICTURE = re.compile(
     rb"|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"
     # "BM" alone begins many a text: the size of a header that exists has to stand at its place.
     rb"|BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0"
-    rb"|.{4}ftypavi[fs]|.{4}ftypmif1.*avif",
+    rb"|\0.{3}ftypavi[fs]|\0.{3}ftypmif1.*avif",
     re.DOTALL,
 )
 _FOREIGN = re.compile(
-    rb".{4}ftyp(hei[cxms]|hev[cx]|mif1|msf1|crx )|\xff\x0a|\0\0\0\x0cJXL |FUJIFILMCCD-RAW", re.DOTALL
+    rb"\0.{3}ftyp(hei[cxms]|hev[cx]|mif1|msf1|crx )|\xff\x0a|\0\0\0\x0cJXL |FUJIFILMCCD-RAW", re.DOTALL
 )
 _VIDEO = re.compile(
-    rb".{4}(ftyp|moov|mdat|wide)|\x1a\x45\xdf\xa3|RIFF....AVI |FLV\x01"
+    rb"\0.{3}(ftyp|moov|mdat|wide)|\x1a\x45\xdf\xa3|RIFF....AVI |FLV\x01"
     rb"|\x30\x26\xb2\x75|\0\0\x01[\xba\xb3]|OggS",
     re.DOTALL,
 )

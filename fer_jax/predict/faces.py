@@ -1,13 +1,12 @@
 """``--mode=predict`` on a CSV file: write a row for each face, and score them if the file has labels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from fer_jax.data.contrast import describe_flat, has_contrast, refuse_flat
-from fer_jax.data.faces import Faces
-from fer_jax.data.read_csv import read_csv_chunks
+from fer_jax.data.read_csv import CsvTable, read_csv_chunks
 from fer_jax.data.words import number_of
 from fer_jax.predict.rows import Entry, appended_rows
 from fer_jax.predict.table import table_header, table_rows
@@ -39,11 +38,12 @@ def predict_csv(
     with appended_rows(output, header, key) as rows, signals.telling(rows.told):
         done = sum(entry["rows"] for entry in rows.entries)
         options = {"skip": len(rows.entries), "rows_skipped": done}
-        for faces, _ in read_csv_chunks(source, require_labels=False, **options):
+        for table in read_csv_chunks(source, require_labels=False, **options):
+            faces = table.faces
             most = max(most, len(faces))
             probabilities = _predict_padded(predict, faces.images, most)
             text = table_rows(faces.ids, probabilities, with_probabilities=with_probabilities)
-            rows.append(text, _entry_of(faces, probabilities))
+            rows.append(text, _entry_of(table, probabilities))
         entries = rows.entries
         total, flat = sum(entry["rows"] for entry in entries), [i for e in entries for i in e["flat"]]
         if flat and len(flat) == total:
@@ -51,9 +51,8 @@ def predict_csv(
         rows.finish()
     if flat:
         print(describe_flat(flat, total))
-    if labelled := sum(entry["labelled"] for entry in entries):
-        right = sum(entry["right"] for entry in entries)
-        print(f"accuracy {right / labelled:.2%}: {right:,} of {labelled:,} as the labels of {source} say")
+    for part, (right, labelled) in _scores(entries).items():
+        print(f"accuracy {right / labelled:.2%}: {right:,} of {labelled:,}{part} as labelled in {source}")
     print(f"written: {output}, {number_of(total, 'row')}")
 
 
@@ -63,11 +62,24 @@ def _predict_padded(predict: Predict, images: np.ndarray, size: int) -> np.ndarr
     return predict(np.concatenate([images, padding]))[: len(images)]
 
 
-def _entry_of(faces: Faces, probabilities: np.ndarray) -> Entry:
-    labels = faces.labels
+def _entry_of(table: CsvTable, probabilities: np.ndarray) -> Entry:
+    faces = table.faces
+    entry = {"rows": len(faces), "flat": [str(i) for i in faces.ids[~has_contrast(faces.images)]]}
+    if faces.labels is None:
+        return entry | {"scores": {}}
+    right = probabilities.argmax(1) == faces.labels
+    # Figures of training faces say little, so that each part has its own.
+    usage = np.full(len(faces), "") if table.usage is None else table.usage
+    scores = {part: [int(right[usage == part].sum()), int((usage == part).sum())] for part in set(usage)}
+    return entry | {"scores": scores}
+
+
+def _scores(entries: Sequence[Entry]) -> dict[str, tuple[int, int]]:
+    """Faces that are named as their labels say, and all labelled ones, by part: `` of Training``, or empty."""
+    parts = sorted({part for entry in entries for part in entry["scores"]})
     return {
-        "rows": len(faces),
-        "flat": [str(i) for i in faces.ids[~has_contrast(faces.images)]],
-        "labelled": 0 if labels is None else len(labels),
-        "right": 0 if labels is None else int((probabilities.argmax(1) == labels).sum()),
+        part and f" of {part}": tuple(
+            sum(entry["scores"].get(part, (0, 0))[place] for entry in entries) for place in (0, 1)
+        )
+        for part in parts
     }

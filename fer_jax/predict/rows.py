@@ -113,7 +113,8 @@ class FileRows:
     """
 
     def __init__(self, output: Path, header: str, key: str | None) -> None:
-        self._output = Path(os.path.realpath(output))  # the file behind a link, which stays a link
+        # The file behind a link, which stays a link.
+        self._output = Path(os.path.realpath(output)) if output.is_symlink() else output
         name = self._output.name
         while len(os.fsencode(name)) + len(INCOMPLETE + ".jsonl") > _LONGEST_NAME:
             name = name[:-1]
