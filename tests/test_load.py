@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from fer_jax.data.contrast import has_contrast
-from fer_jax.data.load import find_input, load_splits, load_unlabelled
+from fer_jax.data.load import find_input, load_dataset, load_splits, load_unlabelled
 from fer_jax.errors import UserError
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "fer2013.csv.gz"
@@ -161,6 +161,20 @@ def test_what_an_input_is(tmp_path):
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe.jpg")
         assert find_input(tmp_path / "pipe.jpg") is None
+
+
+def test_broken_pictures_by_the_config(tmp_path):
+    """A run of an earlier version has no such field."""
+    for value in range(3):
+        save(tmp_path / "happy" / f"{value}.png", value)
+    (tmp_path / "happy" / "3.png").write_bytes(b"")
+    config = {"dataset": str(tmp_path), "validation_fraction": 0.3, "seed": 0, "cache": True}
+    for more in ({}, {"skip_broken": False}):
+        with pytest.raises(UserError, match=r"3.png: cannot be read .*--config.skip_broken=True"):
+            load_dataset(config | more)
+    splits = load_dataset(config | {"skip_broken": True})
+    assert len(splits.train) + len(splits.validation) == 3
+    assert any(note.startswith("left out: 1 picture that cannot be read: ") for note in splits.notes)
 
 
 def test_load_unlabelled(tmp_path):

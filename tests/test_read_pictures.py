@@ -93,12 +93,13 @@ def png_of_16_bits(path, values, colour_type):
 
 @pytest.mark.parametrize(("colour_type", "channels"), [(2, 3), (6, 4), (4, 2)], ids=["RGB", "RGBA", "LA"])
 @pytest.mark.parametrize("bits", [8, 12, 16])
-def test_colours_of_sixteen_bits(tmp_path, colour_type, channels, bits):
+@pytest.mark.parametrize("opaque", [None, 65535])
+def test_colours_of_sixteen_bits(tmp_path, colour_type, channels, bits, opaque):
     white = 2**bits - 1
     values = np.rint(FACE.astype(float) * white / 255).astype(np.uint16)
     stacked = np.repeat(values[..., None], channels, -1)
     if channels % 2 == 0:
-        stacked[..., -1] = white
+        stacked[..., -1] = opaque or white
     opened = load_picture(png_of_16_bits(tmp_path / "a.png", stacked, colour_type))
     np.testing.assert_allclose(np.asarray(opened.picture.convert("L")).astype(int), FACE, atol=1)
     assert len(opened.remarks) == (bits < 16)

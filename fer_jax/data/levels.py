@@ -90,8 +90,11 @@ def deep_colours(
         values = np.stack([grey, grey, grey, alpha], -1)
     else:
         values = np.asarray(picture).astype(np.uint16) * 256 + other
-    bits, remarks = _bits_of(values)
-    return Image.fromarray(_scaled(values, bits)), remarks
+    bits, remarks = _bits_of(values[..., :3])
+    channels = [_scaled(values[..., :3], bits)]
+    if values.shape[-1] == 4:  # what is opaque may be so by another range
+        channels.append(_scaled(values[..., 3:], _bits_of(values[..., 3:])[0]))
+    return Image.fromarray(np.concatenate(channels, -1)), remarks
 
 
 def _other_bytes(picture: Image.Image) -> list:

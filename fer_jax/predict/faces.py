@@ -75,7 +75,7 @@ def _entry_of(table: CsvTable, probabilities: np.ndarray) -> Entry:
 
 
 def _scores(entries: Sequence[Entry]) -> dict[str, tuple[int, int]]:
-    """Faces that are named as their labels say, and all labelled ones, by part: `` of Training``, or empty."""
+    """Faces named as their labels say, and all that have labels, by part: `` of Training``, or empty."""
     parts = sorted({part for entry in entries for part in entry["scores"]})
     return {
         part and f" of {part}": tuple(
