@@ -7,7 +7,7 @@ from pathlib import Path
 from fer_jax.check_config import PROCESS_FIELDS, check_config
 from fer_jax.errors import UserError
 from fer_jax.runtime.command import Command
-from fer_jax.runtime.files import check_folder, is_stream
+from fer_jax.runtime.files import check_folder
 
 MODES = {
     "train": "fer_jax.train.run",
@@ -31,10 +31,8 @@ def runner(command: Command) -> Callable[[Command], None]:
     config = command.config
     check_config(config)
     _check_flags(command)
-    if command.output and not is_stream(command.output):
-        # Before the work, not after it.
-        folder = Path(command.output)
-        check_folder(folder.parent if command.mode == "predict" else folder, named="--output")
+    if command.output and command.mode != "predict":  # which writes a file, and checks its place
+        check_folder(Path(command.output), named="--output")
     several_seeds = command.mode == "train" and config["seeds"] > 1
     mode = importlib.import_module("fer_jax.train.seeds" if several_seeds else MODES[command.mode])
     if not config["distributed"]:

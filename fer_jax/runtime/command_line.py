@@ -1,6 +1,5 @@
 """The flags, and what is printed when a command ends before its end."""
 
-import contextlib
 import functools
 import platform
 import re
@@ -19,7 +18,7 @@ from fer_jax import modes
 from fer_jax.errors import UserError
 from fer_jax.runtime import signals
 from fer_jax.runtime.command import Command, make_command
-from fer_jax.runtime.files import STANDARD_OUTPUT, one_line, os_reason
+from fer_jax.runtime.files import one_line, os_reason
 from fer_jax.runtime.flags import parse_flags
 from fer_jax.runtime.signals import Stopped
 from fer_jax.runtime.startup import configure_process
@@ -86,8 +85,7 @@ def main(argv: list[str]) -> None:
     configure_process()
     command = _command()
     run_mode = modes.runner(command)
-    with _printing_elsewhere(command):
-        run_mode(command)
+    run_mode(command)
     # Python's shutdown takes a while with JAX, and a signal would then look like a failure.
     signals.leave_without_waiting(0)
 
@@ -104,13 +102,6 @@ def _command() -> Command:
         output=OUTPUT.value,
         probabilities=PROBABILITIES.value,
     )
-
-
-def _printing_elsewhere(command: Command) -> contextlib.AbstractContextManager:
-    """Print to standard error while standard output gets the table."""
-    if command.output in (STANDARD_OUTPUT, "/dev/stdout"):
-        return contextlib.redirect_stdout(sys.stderr)
-    return contextlib.nullcontext()
 
 
 def _no_memory(error: Exception) -> str | None:

@@ -11,12 +11,9 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from fer_jax.errors import UserError
-
-STANDARD_OUTPUT = "-"
-"""The path that means standard output."""
 
 _temporaries: set[Path] = set()
 _beginning = threading.Lock()
@@ -57,7 +54,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 def is_stream(path: str | os.PathLike) -> bool:
     """Whether ``path`` is written through: ``-``, a pipe, a device, or a name for an open file."""
     path = Path(path)
-    if str(path) == STANDARD_OUTPUT or path.absolute().parts[1:2] in (("dev",), ("proc",)):
+    if is_standard_output(path) or path.absolute().parts[1:2] in (("dev",), ("proc",)):
         return True
     try:
         mode = path.stat().st_mode
@@ -66,12 +63,18 @@ def is_stream(path: str | os.PathLike) -> bool:
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
-def open_stream(path: str | os.PathLike) -> Any:
+def is_standard_output(path: str | os.PathLike) -> bool:
+    """Whether ``path`` means standard output, as ``-`` does."""
+    return str(path) in ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+
+
+def open_stream(path: str | os.PathLike) -> BinaryIO:
     """Open what ``is_stream`` names, to write bytes to it."""
-    if str(path) == STANDARD_OUTPUT:
+    # What is open as standard output may be a file, which another opening would cut off.
+    if is_standard_output(path):
         sys.stdout.flush()
         return os.fdopen(os.dup(1), "wb")
-    return open(path, "wb")
+    return open(path, "ab")
 
 
 def _write_through(temporary: Path, path: Path) -> None:
