@@ -9,7 +9,16 @@ import pytest
 from PIL import Image
 
 from fer_jax.data.contrast import has_contrast
-from fer_jax.data.load import find_input, load_dataset, load_splits, load_unlabelled
+from fer_jax.data.faces import digest
+from fer_jax.data.load import (
+    find_input,
+    labelled_faces,
+    load_dataset,
+    load_splits,
+    load_to_score,
+    load_unlabelled,
+)
+from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "fer2013.csv.gz"
@@ -203,3 +212,54 @@ def test_real_data():
     again = load(str(REAL))
     assert time.perf_counter() - start < 3  # 0.5 s from the cache, on a machine that has nothing else to do
     np.testing.assert_array_equal(again.train.images, splits.train.images)
+
+
+def own_csv(path, faces, usages):
+    """Labelled faces in a file of Kaggle's layout; None for a file without a split."""
+    lines = [["emotion", "pixels"] + (["Usage"] if usages else [])]
+    for number, (image, label) in enumerate(zip(faces.images, faces.labels, strict=True)):
+        row = [str(label), " ".join(map(str, image.ravel()))]
+        lines.append([*row, usages[number % len(usages)]] if usages else row)
+    path.write_text("".join(",".join(line) + "\n" for line in lines))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("usages", "split", "scored"),
+    [
+        (None, "validation", 70),  # not a tenth of them
+        (["Training"], "validation", 70),
+        (["PublicTest"], "validation", 70),  # and none to train on
+        (["PublicTest", "PrivateTest"], "validation", 35),
+        (["PrivateTest"], "test", 70),
+        (["Training", "PublicTest"], "validation", 35),
+    ],
+)
+def test_faces_to_score(tmp_path, usages, split, scored):
+    """Labelled faces of the user's own, for a network that was not trained on them."""
+    faces = draw_faces(70, seed=6)
+    path = own_csv(tmp_path / "own.csv", faces, usages)
+    config = {"dataset": path, "validation_fraction": 0.1, "seed": 0, "cache": False}
+    splits = load_to_score(config, trained_on="other")
+    found = labelled_faces(splits, split=split, dataset=path)
+    assert len(found) == scored
+    if scored == 70:
+        np.testing.assert_array_equal(found.images, faces.images)
+        assert len(splits.train) == 0
+    assert path in splits.notes[0]
+
+
+def test_faces_to_score_of_a_network_that_was_trained_on_them(tmp_path):
+    path = own_csv(tmp_path / "own.csv", draw_faces(70, seed=6), None)
+    config = {"dataset": path, "validation_fraction": 0.1, "seed": 0, "cache": False}
+    trained = load_dataset(config)
+    splits = load_to_score(config, trained_on=digest(trained))
+    np.testing.assert_array_equal(splits.validation.images, trained.validation.images)
+    assert len(splits.validation) == 7
+
+
+def test_few_faces_to_score(tmp_path):
+    """Too few to draw validation faces from them."""
+    path = own_csv(tmp_path / "own.csv", draw_faces(3, seed=6), None)
+    config = {"dataset": path, "validation_fraction": 0.1, "seed": 0, "cache": False}
+    assert len(load_to_score(config, trained_on="other").validation) == 3

@@ -11,7 +11,7 @@ import numpy as np
 from fer_jax.data import kaggle, photos
 from fer_jax.data.cache import cached_read_csv
 from fer_jax.data.contrast import describe_flat, has_contrast
-from fer_jax.data.faces import Faces, Splits
+from fer_jax.data.faces import Faces, Splits, digest
 from fer_jax.data.find_pictures import Found, find_pictures, require_pictures
 from fer_jax.data.kinds import FOREIGN, PICTURE, SUFFIXES, VIDEO, kind_of
 from fer_jax.data.picture_folders import read_picture_set
@@ -20,6 +20,7 @@ from fer_jax.data.split import rows_shared, stratified_split
 from fer_jax.data.synthetic import synthetic_splits
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS, SIDE
+from fer_jax.runtime.files import expand_user
 
 _PART_OF = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 
@@ -28,10 +29,47 @@ def load_dataset(config: Mapping[str, Any]) -> Splits:
     """Load the data set of a config. Raises UserError if it cannot be read."""
     if config["dataset"] == "synthetic":
         return synthetic_splits(**config["synthetic"], seed=config["seed"])
+    return load_splits(config["dataset"], **_options(config))
+
+
+def load_to_score(config: Mapping[str, Any], *, trained_on: str) -> Splits:
+    """Load the data set of a config for a network whose data set has the digest ``trained_on``.
+
+    Where the network was not trained on it, and it has no validation faces, all faces that are not for
+    testing are the validation faces, and none are left to train on. The note says so.
+
+    Raises UserError as ``load_splits``, except that no faces to train on are needed.
+    """
+    dataset = config["dataset"]
+    if dataset == "synthetic":
+        return load_dataset(config)
+    options = _options(config)
+    parts, odd = _read_parts(dataset, **{name: options.pop(name) for name in ("cache", "skip_broken")})
+    try:
+        splits = _split(dataset, parts, odd, **options)
+    except UserError:  # too few faces to draw some of them, or none to train on
+        splits = None
+    if splits and ("validation" in parts or digest(splits) == trained_on):
+        return splits
+    none = next(iter(parts.values())).take(np.zeros(0, int))
+    if "validation" in parts:
+        validation, note = parts["validation"], f"{dataset} has no training faces"
+    else:
+        validation = parts.get("train") or parts.get("all") or none
+        note = (
+            f"all {len(validation):,} labelled faces of {dataset} are scored: it has no validation faces of "
+            "its own, and the network was not trained on it"
+        )
+    test = parts.get("test")
+    return Splits(
+        none, validation, test, (note if len(validation) else f"{dataset} has test faces alone", *odd)
+    )
+
+
+def _options(config: Mapping[str, Any]) -> dict[str, Any]:
     options = {name: config[name] for name in ("validation_fraction", "seed", "cache")}
     # Runs of earlier versions have no such field.
-    options["skip_broken"] = config.get("skip_broken", False)
-    return load_splits(config["dataset"], **options)
+    return options | {"skip_broken": config.get("skip_broken", False)}
 
 
 def labelled_faces(splits: Splits, *, split: str, dataset: str) -> Faces:
@@ -68,14 +106,25 @@ def load_splits(
     Raises:
       UserError: the source cannot be read, has no labels or no faces to train on, or cannot be split.
     """
+    parts, odd = _read_parts(dataset, cache=cache, skip_broken=skip_broken)
+    return _split(dataset, parts, odd, validation_fraction=validation_fraction, seed=seed)
+
+
+def _read_parts(dataset: str, *, cache: bool, skip_broken: bool) -> tuple[dict[str, Faces], tuple[str, ...]]:
+    """Read the labelled faces of a data set, by part, and remarks."""
     if dataset.startswith(kaggle.PREFIX):
         path = str(kaggle.download(dataset.removeprefix(kaggle.PREFIX)))
     else:
-        path = os.path.expanduser(dataset)  # a shell leaves the ~ in --config.dataset=~/faces alone
+        path = expand_user(dataset)  # a shell leaves the ~ in --config.dataset=~/faces alone
     if os.path.isdir(path):
-        parts, odd = read_picture_set(path, skip_broken=skip_broken)
-    else:
-        parts, odd = _parts(cached_read_csv(path, require_labels=True, cache=cache)), ()
+        return read_picture_set(path, skip_broken=skip_broken)
+    return _parts(cached_read_csv(path, require_labels=True, cache=cache)), ()
+
+
+def _split(
+    dataset: str, parts: dict[str, Faces], odd: tuple[str, ...], *, validation_fraction: float, seed: int
+) -> Splits:
+    """Make the splits of the parts of a data set; draw validation faces where it has none."""
     train = parts.get("train") or parts.get("all")
     if not train:
         raise UserError(f"{dataset}: no faces to train on, only for {' and '.join(parts)}")
