@@ -10,6 +10,7 @@ def get_config() -> ConfigDict:
     config.dataset = "synthetic"  # or a CSV file (also .gz, .xz, .zip), a folder, 'kaggle:OWNER/NAME'
     config.split = "validation"  # what --mode=eval scores: 'validation' or 'test'
     config.validation_fraction = 0.1  # drawn from the training faces if the data set has no validation faces
+    config.skip_broken = False  # leave out pictures that cannot be read; otherwise the data set is refused
     config.cache = True  # keep parsed CSV files in ~/.cache/fer_jax for the next start
     config.synthetic = ConfigDict()
     config.synthetic.num_train = 2000  # faces to draw for each split

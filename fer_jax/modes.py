@@ -2,10 +2,12 @@
 
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 
 from fer_jax.check_config import PROCESS_FIELDS, check_config
 from fer_jax.errors import UserError
 from fer_jax.runtime.command import Command
+from fer_jax.runtime.files import check_folder
 
 MODES = {
     "train": "fer_jax.train.run",
@@ -29,6 +31,8 @@ def runner(command: Command) -> Callable[[Command], None]:
     config = command.config
     check_config(config)
     _check_flags(command)
+    if command.output and command.mode != "predict":  # which writes a file, and checks its place
+        check_folder(Path(command.output), named="--output")
     several_seeds = command.mode == "train" and config["seeds"] > 1
     mode = importlib.import_module("fer_jax.train.seeds" if several_seeds else MODES[command.mode])
     if not config["distributed"]:

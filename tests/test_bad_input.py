@@ -243,6 +243,7 @@ def test_help_and_flags_from_a_file(tmp_path):
     """In any order; the name of a config instead of its path, from another folder."""
     done = subprocess.run([sys.executable, ROOT / "main.py", "--help"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+    assert f"python {ROOT}/main.py --config=cnn " in done.stdout
     assert "--mode: <train|eval|predict|explain|export|serve>" in done.stdout
     (tmp_path / "flags.txt").write_text("--config.epochs=0\n--config=tiny\n")
     command = [sys.executable, ROOT / "main.py", "--flagfile=flags.txt"]
@@ -279,7 +280,7 @@ def test_faults_of_ours_are_one_line(tmp_path, monkeypatch):
         monkeypatch.setattr(command_line.app, "run", fail)
         monkeypatch.setattr(command_line, "CONFIG", SimpleNamespace(value=mlp.get_config()))
         with pytest.raises(SystemExit) as caught:
-            command_line.run()
+            command_line.run("fer-jax")
         assert line in str(caught.value)
         assert "\n" not in str(caught.value)
     (report,) = tmp_path.glob("fer_jax-error-*.txt")

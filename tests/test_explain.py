@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
+from fer_jax.data import photos
 from fer_jax.data.load import load_dataset
 from fer_jax.data.read_csv import write_homework_csv
 from fer_jax.data.synthetic.faces import draw_faces
@@ -182,6 +183,38 @@ def test_sheets_of_an_mlp(tmp_path, capsys):
         write_sheets(tmp_path / "seeds")
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["expressions.png", "filters.png", "saliency.png"]
+
+
+def test_faces_of_an_input_are_those_of_predict(tmp_path, capsys):
+    """A photo is searched, not squeezed into one face; what is left out is named."""
+    pytest.importorskip("cv2", reason="needs OpenCV: pip install -r requirements-photos.txt")
+    photo = Image.new("L", (640, 480), 120)
+    for face, place in zip(FACES[..., 0], ((40, 100), (380, 200)), strict=False):
+        photo.paste(Image.fromarray(face).resize((180, 180)), place)
+    album = tmp_path / "album"
+    album.mkdir()
+    photo.save(album / "a.jfif", format="jpeg", quality=95)
+    Image.fromarray(FACES[2, ..., 0]).save(album / "b.png")
+    Image.new("L", (48, 48)).save(album / "c.png")
+    (album / "d.jpg").write_bytes(b"")
+    (album / "e.txt").touch()
+    faces = run_explain._faces_of_input(str(album))
+    with Image.open(album / "a.jfif") as picture:
+        found = photos.faces_of(picture.convert("L"))[1]
+    assert len(found) == 2
+    np.testing.assert_array_equal(faces.images[:2], found)
+    np.testing.assert_array_equal(faces.images[2], FACES[2])
+    assert faces.ids.tolist() == [str(album / n) for n in ("a.jfif", "a.jfif", "b.png", "c.png")]
+    printed, errors = capsys.readouterr()
+    assert "left out: 1 file that is no picture (1 .txt)" in printed
+    assert f"1 of 4 faces has no contrast: {album / 'c.png'}" in printed
+    assert f"left out: {album / 'd.jpg'}: cannot be read as a picture (an empty file)" in errors
+    for name, what in (("c.png", "the only face has no contrast"), ("d.jpg", "an empty file")):
+        with pytest.raises(UserError, match=what):
+            run_explain._faces_of_input(str(album / name))
+    Image.new("L", (200, 100)).save(album / "wall.png")
+    with pytest.raises(UserError, match=r"wall.png: no face found in 1 picture"):
+        run_explain._faces_of_input(str(album / "wall.png"))
 
 
 def test_sheets_of_a_cnn(tmp_path, capsys):

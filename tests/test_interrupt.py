@@ -1,6 +1,6 @@
 """Ctrl-C at random moments of each mode, on real processes: none is lost, and nothing is half-written.
 
-FER_JAX_INTERRUPTS says how often for each mode (2 if unset; 50 in a nightly run), FER_JAX_KILL_SEED when.
+FER_JAX_INTERRUPTS says how often for each mode (5 if unset), FER_JAX_KILL_SEED when.
 """
 
 import os
@@ -21,7 +21,7 @@ from fer_jax.data.synthetic.faces import draw_faces
 from tiny_run import assert_same_run, run_training, tiny_config
 
 ROOT = Path(__file__).parents[1]
-TIMES = int(os.environ.get("FER_JAX_INTERRUPTS", 2))
+TIMES = int(os.environ.get("FER_JAX_INTERRUPTS", 5))
 SEED = int(os.environ.get("FER_JAX_KILL_SEED", random.randrange(10**6)))
 FACES = 400
 CONFIG = tiny_config(**{"synthetic.num_train": 700, "batch_size": 4, "epochs": 3})

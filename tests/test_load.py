@@ -1,5 +1,6 @@
 """From a path to splits: given ones are kept, others drawn, and the notes say which."""
 
+import os
 import time
 from pathlib import Path
 
@@ -7,10 +8,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_jax.data.load import load_splits, load_unlabelled
+from fer_jax.data.contrast import has_contrast
+from fer_jax.data.faces import digest
+from fer_jax.data.load import (
+    find_input,
+    labelled_faces,
+    load_dataset,
+    load_splits,
+    load_to_score,
+    load_unlabelled,
+)
+from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "fer2013.csv.gz"
+
+
+REST = " ".join(["0", "200"] * 1151 + ["0"])
+"""The rest of a face with contrast, after its first pixel."""
 
 
 @pytest.fixture(autouse=True)
@@ -19,10 +34,10 @@ def _cache_elsewhere(tmp_path, monkeypatch):
 
 
 def write(path, usages, header="emotion,pixels,Usage"):
-    """A row for each usage; the picture of row i is all i, its label i % 7."""
+    """A row for each usage; the picture of row i begins with i, its label is i % 7."""
     rows = [header]
     for i, usage in enumerate(usages):
-        row = {"emotion": i % 7, "id": f"id{i}", "pixels": " ".join([str(i)] * 2304), "Usage": usage}
+        row = {"emotion": i % 7, "id": f"id{i}", "pixels": f"{i} {REST}", "Usage": usage}
         rows.append(",".join(str(row[name]) for name in header.split(",")))
     path.write_text("\n".join(rows))
     return str(path)
@@ -46,7 +61,7 @@ def test_given_split_is_kept(tmp_path):
 
 def test_shared_faces_are_counted(tmp_path):
     path = tmp_path / "a.csv"
-    pixels = " ".join(["5"] * 2304)
+    pixels = f"5 {REST}"
     path.write_text(f"emotion,pixels,Usage\n0,{pixels},Training\n1,{pixels},PublicTest\n")
     assert "1 of the 1 validation faces (100.0%) also occur byte for byte" in load(str(path)).notes[1]
 
@@ -82,7 +97,8 @@ def test_cannot_train(tmp_path, header, usages, what):
 
 def save(path, value):
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.full((48, 48), value, np.uint8)).save(path)
+    face = np.tile(np.array([value, 200], np.uint8), (48, 24))
+    Image.fromarray(face).save(path)
 
 
 def test_folders(tmp_path, monkeypatch):
@@ -97,6 +113,77 @@ def test_folders(tmp_path, monkeypatch):
     save(tmp_path / "parts" / "test" / "happy" / "PrivateTest_1.png", 2)
     splits = load(str(tmp_path / "parts"))
     assert [values(part) for part in splits[:3]] == [[0], [1], [2]]
+
+
+def test_what_is_never_taught_is_noted(tmp_path):
+    splits = load(write(tmp_path / "a.csv", ["Training"] * 4 + ["PublicTest"]))
+    assert splits.notes[2:] == (
+        "no training faces of sad, surprise, neutral: what is trained here never learns to name them",
+    )
+    path = tmp_path / "one.csv"
+    path.write_text("emotion,pixels\n" + "".join(f"3,{i} {REST}\n" for i in range(10)))
+    assert load(str(path)).notes[2:] == (
+        "all training faces are happy: a network that learns from them answers nothing else",
+    )
+    assert len(load(write(tmp_path / "all.csv", ["Training"] * 7 + ["PublicTest"])).notes) == 2
+
+
+def test_faces_without_contrast_are_counted_and_named(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = [f"{i % 7},{i} {REST}" for i in range(14)] + [f"0,{'0 ' * 2303}0", f"1,{'0 1 ' * 1151}0 1"]
+    usages = ["Training"] * 13 + ["PublicTest", "Training", "PublicTest"]
+    lines = [f"{row},{usage}" for row, usage in zip(rows, usages, strict=True)]
+    path.write_text("\n".join(["emotion,pixels,Usage", *lines]))
+    assert load(str(path)).notes[2:] == (
+        "1 of 14 training faces has no contrast: 14",
+        "1 of 2 validation faces has no contrast: 15",
+    )
+
+
+def test_contrast_is_that_of_nearly_all_pixels():
+    face = np.zeros((4, 48, 48, 1), np.uint8)
+    face[1, :4, :5] = 255  # a bright spot of less than a hundredth
+    face[2, :6, :5] = 255
+    face[3, ::2] = 15
+    assert has_contrast(face).tolist() == [False, False, True, False]
+    face[3, ::2] = 16
+    assert has_contrast(face)[3]
+    assert has_contrast(face[:0]).tolist() == []
+
+
+def test_what_an_input_is(tmp_path):
+    """A CSV file under a picture's content is a picture; a pipe is read as CSV; a video is named."""
+    save(tmp_path / "a.png", 9)
+    (tmp_path / "a.png").rename(tmp_path / "a.csv")
+    assert find_input(tmp_path / "a.csv").paths == [tmp_path / "a.csv"]
+    assert find_input(write(tmp_path / "b.csv", ["Training"])) is None
+    (tmp_path / "c.csv").write_text("img_wide,BM,P1 1")
+    assert find_input(tmp_path / "c.csv") is None
+    for name, content, what in (
+        ("a.mp4", b"\0\0\0\x18ftypisom", "is a video"),
+        ("b.mov", b"\0\0\0\x08wide\0\0", "is a video"),
+        ("a.heic", b"\0\0\0\x18ftypheic", "a kind of picture that cannot be read here"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=f"{name}: {what}"):
+            find_input(tmp_path / name)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.jpg")
+        assert find_input(tmp_path / "pipe.jpg") is None
+
+
+def test_broken_pictures_by_the_config(tmp_path):
+    """A run of an earlier version has no such field."""
+    for value in range(3):
+        save(tmp_path / "happy" / f"{value}.png", value)
+    (tmp_path / "happy" / "3.png").write_bytes(b"")
+    config = {"dataset": str(tmp_path), "validation_fraction": 0.3, "seed": 0, "cache": True}
+    for more in ({}, {"skip_broken": False}):
+        with pytest.raises(UserError, match=r"3.png: cannot be read .*--config.skip_broken=True"):
+            load_dataset(config | more)
+    splits = load_dataset(config | {"skip_broken": True})
+    assert len(splits.train) + len(splits.validation) == 3
+    assert any(note.startswith("left out: 1 picture that cannot be read: ") for note in splits.notes)
 
 
 def test_load_unlabelled(tmp_path):
@@ -119,7 +206,60 @@ def test_real_data():
     splits = load(str(REAL))
     assert (len(splits.train), len(splits.validation), splits.test) == (28_558, 3_589, None)
     assert splits.notes[1].startswith("279 of the 3,589 validation faces (7.8%)")
+    # One is black, one dark with a bright spot; the others show faces.
+    assert sum(int(note.split()[0]) for note in splits.notes[2:] if "no contrast" in note) == 2
     start = time.perf_counter()
     again = load(str(REAL))
     assert time.perf_counter() - start < 3  # 0.5 s from the cache, on a machine that has nothing else to do
     np.testing.assert_array_equal(again.train.images, splits.train.images)
+
+
+def own_csv(path, faces, usages):
+    """Labelled faces in a file of Kaggle's layout; None for a file without a split."""
+    lines = [["emotion", "pixels"] + (["Usage"] if usages else [])]
+    for number, (image, label) in enumerate(zip(faces.images, faces.labels, strict=True)):
+        row = [str(label), " ".join(map(str, image.ravel()))]
+        lines.append([*row, usages[number % len(usages)]] if usages else row)
+    path.write_text("".join(",".join(line) + "\n" for line in lines))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("usages", "split", "scored"),
+    [
+        (None, "validation", 70),  # not a tenth of them
+        (["Training"], "validation", 70),
+        (["PublicTest"], "validation", 70),  # and none to train on
+        (["PublicTest", "PrivateTest"], "validation", 35),
+        (["PrivateTest"], "test", 70),
+        (["Training", "PublicTest"], "validation", 35),
+    ],
+)
+def test_faces_to_score(tmp_path, usages, split, scored):
+    """Labelled faces of the user's own, for a network that was not trained on them."""
+    faces = draw_faces(70, seed=6)
+    path = own_csv(tmp_path / "own.csv", faces, usages)
+    config = {"dataset": path, "validation_fraction": 0.1, "seed": 0, "cache": False}
+    splits = load_to_score(config, trained_on="other")
+    found = labelled_faces(splits, split=split, dataset=path)
+    assert len(found) == scored
+    if scored == 70:
+        np.testing.assert_array_equal(found.images, faces.images)
+        assert len(splits.train) == 0
+    assert path in splits.notes[0]
+
+
+def test_faces_to_score_of_a_network_that_was_trained_on_them(tmp_path):
+    path = own_csv(tmp_path / "own.csv", draw_faces(70, seed=6), None)
+    config = {"dataset": path, "validation_fraction": 0.1, "seed": 0, "cache": False}
+    trained = load_dataset(config)
+    splits = load_to_score(config, trained_on=digest(trained))
+    np.testing.assert_array_equal(splits.validation.images, trained.validation.images)
+    assert len(splits.validation) == 7
+
+
+def test_few_faces_to_score(tmp_path):
+    """Too few to draw validation faces from them."""
+    path = own_csv(tmp_path / "own.csv", draw_faces(3, seed=6), None)
+    config = {"dataset": path, "validation_fraction": 0.1, "seed": 0, "cache": False}
+    assert len(load_to_score(config, trained_on="other").validation) == 3

@@ -218,10 +218,10 @@ def test_eval_takes_no_larger_batch_than_there_are_faces(copy, monkeypatch):
 def test_eval_on_another_data_set(copy, capsys):
     faces = draw_faces(70, seed=5)
     write_homework_csv(copy / "other.csv", faces)
-    assert evaluate(copy / RUN, dataset=str(copy / "other.csv"))["num_examples"] == 7
+    assert evaluate(copy / RUN, dataset=str(copy / "other.csv"))["num_examples"] == 70
     printed = capsys.readouterr().out
-    assert "other.csv has no validation faces: 7 of its 70 training faces (10.0%) were drawn" in printed
-    assert "were trained on other faces than" in printed
+    assert "all 70 labelled faces of " in printed
+    assert "other.csv are scored: it has no validation faces of its own, and " in printed
     with pytest.raises(UserError, match=r"other.csv: has no labelled test faces"):
         evaluate(copy / RUN, dataset=str(copy / "other.csv"), split="test")
 

@@ -1,6 +1,7 @@
 """Faces in photos: found where they were put, cropped to the pixel, marked; and predictions for a folder."""
 
 import os
+import shutil
 import sys
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fer_jax.checkpoints import choose
-from fer_jax.data import photos
+from fer_jax.data import photos, read_pictures
 from fer_jax.data.photos import Box
 from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
@@ -19,6 +20,7 @@ from tiny_run import run, run_training, tiny_config
 cv2 = pytest.importorskip("cv2", reason="needs OpenCV: pip install -r requirements-photos.txt")
 
 FACES = draw_faces(14, seed=1).images[..., 0]
+BRIGHT = np.tile(np.array([180, 220], np.uint8), (48, 24))
 NOISE = np.random.default_rng(0).integers(0, 256, (90, 120), np.uint8)
 
 
@@ -79,6 +81,18 @@ def test_a_face_is_taken_whole():
     np.testing.assert_array_equal(faces[0, ..., 0], FACES[0])
 
 
+@pytest.mark.parametrize("size", [(47, 48), (48, 49), (40, 64)])
+def test_a_face_of_nearly_that_size_is_taken_whole(size):
+    """And stretched; smaller ones and larger ones are searched."""
+    picture = Image.fromarray(FACES[0]).resize(size)
+    boxes, faces = photos.faces_of(picture)
+    assert boxes == [(0, 0, *size)]
+    expected = picture.resize((48, 48), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(faces[0, ..., 0], np.asarray(expected))
+    assert not photos.is_face(picture.resize((48, 65)))
+    assert not photos.is_face(picture.resize((39, 48)))
+
+
 def test_marks_are_on_the_box_and_its_name_alone():
     picture = photo()
     before = np.array(picture)
@@ -112,7 +126,7 @@ def folder(tmp_path):
     (folder / "more").mkdir(parents=True)
     photo((40, 100, 160), (380, 200, 200)).save(folder / "a.jpg", quality=95)
     photo().save(folder / "empty.png")
-    Image.fromarray(np.full((48, 48), 200, np.uint8)).save(folder / "more" / "face.png")
+    Image.fromarray(BRIGHT).save(folder / "more" / "face.png")
     # Lies on its side, as cameras save it, and says so.
     turned = photo((40, 100, 160)).rotate(90, expand=True)
     exif = Image.Exif()
@@ -136,12 +150,13 @@ def test_folder_of_photos(folder, tmp_path, capsys):
     assert covers(Box(*places[3]), 40, 100, 160)
     assert out["label"][2] == 3
     marked = sorted((tmp_path / "out_pictures").rglob("*"))
-    assert [path.name for path in marked] == ["a.jpg", "empty.png.jpg", "turned.jpg"]
-    with Image.open(marked[2]) as picture:
+    assert [path.name for path in marked] == ["a.jpg", "turned.jpg"]
+    with Image.open(marked[1]) as picture:
         assert picture.size == (640, 480)
     printed = capsys.readouterr().out
     assert "4 faces in 4 pictures" in printed
     assert f"no face found in 1 of them: {folder / 'empty.png'}" in printed
+    assert f"written: {tmp_path / 'out_pictures'}/, 2 pictures with faces marked" in printed
 
 
 def test_pictures_are_not_zoomed_unless_asked(tmp_path, no_plots):
@@ -167,7 +182,7 @@ def test_names_that_meet_or_are_long(tmp_path):
     album.mkdir()
     names = ["a.png", "a.png.jpg", "é" * 123 + ".jpg"]
     for name in names:
-        photo().save(album / name)
+        photo((40, 100, 160)).save(album / name)
     run_photos.predict_photos(str(album), predict, tmp_path / "out.csv", with_probabilities=False)
     marked = sorted(path.name for path in (tmp_path / "out_pictures").iterdir())
     assert marked == ["a.png-2.jpg", "a.png.jpg", names[2]]
@@ -190,7 +205,7 @@ def test_marked_pictures_are_not_searched_again(folder, tmp_path, capsys):
         tables.append((tmp_path / "out.csv").read_text())
     assert tables[0] == tables[1]
     assert not (tmp_path / "out_pictures" / "out_pictures").exists()
-    assert f"left out: 3 pictures in {tmp_path / 'out_pictures'}/" in capsys.readouterr().out
+    assert f"left out: 2 pictures in {tmp_path / 'out_pictures'}/" in capsys.readouterr().out
 
 
 def test_a_name_that_is_not_utf8(folder, tmp_path):
@@ -223,3 +238,90 @@ def test_broken_pictures_are_named_and_the_others_done(folder, tmp_path, capsys)
             str(folder / "broken.jpg"), predict, tmp_path / "new.csv", with_probabilities=False
         )
     assert not (tmp_path / "new.csv").exists()
+
+
+def test_copies_are_known_wherever_they_are(folder, tmp_path, capsys):
+    """By a mark: those of another output, in the album, are not searched again."""
+    run_photos.predict_photos(str(folder), predict, folder / "out.csv", with_probabilities=False)
+    rows = pd.read_csv(folder / "out.csv")
+    capsys.readouterr()
+    run_photos.predict_photos(str(folder), predict, tmp_path / "new.csv", with_probabilities=False)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "new.csv"), rows)
+    printed = capsys.readouterr().out
+    assert "4 faces in 4 pictures" in printed
+    assert "left out: 2 pictures that fer_jax has written, with faces marked" in printed
+    assert "left out: 1 file that is no picture (1 .csv)" in printed
+    copy = folder / "out_pictures" / "a.jpg"
+    with pytest.raises(UserError, match=r"a.jpg: was written by fer_jax, .*name the photo itself"):
+        run_photos.predict_photos(str(copy), predict, tmp_path / "x.csv", with_probabilities=False)
+    with pytest.raises(UserError, match="none of its pictures is a photo"):
+        run_photos.predict_photos(str(copy.parent), predict, tmp_path / "x.csv", with_probabilities=False)
+    assert not list(tmp_path.glob("x*"))
+
+
+def test_copies_of_an_earlier_command_do_not_stay(folder, tmp_path, capsys):
+    """Except files that fer_jax has not written."""
+    run_photos.predict_photos(str(folder), predict, tmp_path / "out.csv", with_probabilities=False)
+    copies = tmp_path / "out_pictures"
+    photo().save(copies / "mine.jpg")
+    (copies / "text.jpg").write_text("hello")
+    (folder / "a.jpg").unlink()
+    capsys.readouterr()
+    run_photos.predict_photos(str(folder), predict, tmp_path / "out.csv", with_probabilities=False)
+    assert sorted(path.name for path in copies.iterdir()) == ["mine.jpg", "text.jpg", "turned.jpg"]
+    assert f"removed: 1 copy of an earlier command in {copies}/" in capsys.readouterr().out
+
+
+def test_faces_without_contrast(folder, tmp_path, capsys):
+    for name, value in (("black.png", 0), ("white.png", 255)):
+        Image.fromarray(np.full((48, 48), value, np.uint8)).save(folder / "more" / name)
+    run_photos.predict_photos(str(folder), predict, tmp_path / "out.csv", with_probabilities=False)
+    assert len(pd.read_csv(tmp_path / "out.csv")) == 6
+    names = f"{folder / 'more' / 'black.png'}, {folder / 'more' / 'white.png'}"
+    assert f"2 of 6 faces have no contrast: {names}" in capsys.readouterr().out
+    (folder / "more" / "face.png").unlink()
+    with pytest.raises(UserError, match="all 2 faces have no contrast"):
+        run_photos.predict_photos(str(folder / "more"), predict, tmp_path / "b.csv", with_probabilities=False)
+    assert not list(tmp_path.glob("b*"))
+
+
+def test_a_large_picture_decoded_smaller_has_its_own_pixels(folder, tmp_path, monkeypatch, capsys):
+    run_photos.predict_photos(str(folder / "a.jpg"), predict, tmp_path / "a.csv", with_probabilities=False)
+    whole = pd.read_csv(tmp_path / "a.csv")
+    monkeypatch.setattr(read_pictures, "_PIXELS_AT_FULL_SIZE", 640 * 480 - 1)
+    run_photos.predict_photos(str(folder / "a.jpg"), predict, tmp_path / "b.csv", with_probabilities=False)
+    half = pd.read_csv(tmp_path / "b.csv")
+    np.testing.assert_allclose(
+        half[["x", "y", "width", "height"]], whole[["x", "y", "width", "height"]], atol=20
+    )
+    assert "searched at 1/2 of the size" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["none.xml", "haarcascade_frontalface_alt2.xml"])
+def test_a_detector_that_cannot_be_opened(tmp_path, monkeypatch, name):
+    photos._cascade.cache_clear()
+    monkeypatch.setattr(cv2.data, "haarcascades", str(tmp_path / "J\u00f6rg") + os.sep)
+    (tmp_path / "J\u00f6rg").mkdir()
+    (tmp_path / "J\u00f6rg" / name).write_text("<?xml version='1.0'?><opencv_storage></opencv_storage>")
+    with pytest.raises(UserError, match=r"alt2.xml: (no such file|damaged).*; install it again"):
+        photos.import_opencv()
+    photos._cascade.cache_clear()
+
+
+def test_a_detector_below_a_folder_with_umlauts(tmp_path, monkeypatch):
+    """OpenCV itself cannot open such a path on Windows."""
+    photos._cascade.cache_clear()
+    folder = tmp_path / "J\u00f6rg"
+    shutil.copytree(cv2.data.haarcascades, folder)
+    monkeypatch.setattr(cv2.data, "haarcascades", str(folder) + os.sep)
+    assert len(photos.find_faces(photo((40, 100, 160)))) == 1
+    photos._cascade.cache_clear()
+
+
+def test_one_broken_picture_is_told_once(tmp_path, capsys):
+    (tmp_path / "A.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match=r"A.jpg: cannot be read as a picture \(an empty file\)"):
+        run_photos.predict_photos(
+            str(tmp_path / "A.jpg"), predict, tmp_path / "o.csv", with_probabilities=False
+        )
+    assert capsys.readouterr() == ("", "")

@@ -1,10 +1,19 @@
 """Pictures of every kind against Pillow and NumPy by hand, and folders of them."""
 
+import errno
+import os
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from fer_jax.data.read_pictures import list_pictures, read_folder, read_picture, read_unlabelled
+from fer_jax.data import read_pictures
+from fer_jax.data.find_pictures import describe, find_pictures, list_pictures
+from fer_jax.data.load import find_input, load_unlabelled
+from fer_jax.data.marks import MARK
+from fer_jax.data.picture_folders import read_folder, read_picture_set
+from fer_jax.data.read_pictures import load_picture, read_picture
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
 
@@ -57,10 +66,61 @@ def test_sixteen_bits(tmp_path, name):
     np.testing.assert_array_equal(read_picture(save(tmp_path / name, FACE.astype(np.uint16) * 257)), FACE)
 
 
-def test_transparent_is_black(tmp_path):
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_fewer_bits_in_a_file_of_sixteen(tmp_path, name, bits):
+    """The range is that of the content; each level is at most half a level off."""
+    white = 2**bits - 1
+    values = np.rint(FACE.astype(float) * white / 255).astype(np.uint16)
+    opened = load_picture(save(tmp_path / name, values))
+    np.testing.assert_array_equal(np.asarray(opened.picture), FACE)
+    assert opened.remarks == (f"with {bits} bits of content in a file of more, read by that range",)
+
+
+def png_of_16_bits(path, values, colour_type):
+    """Written by hand, since Pillow has no such mode: (height, width, channels) uint16."""
+
+    def chunk(name, data):
+        return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+
+    height, width, _ = values.shape
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([16, colour_type, 0, 0, 0])
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    return path
+
+
+@pytest.mark.parametrize(("colour_type", "channels"), [(2, 3), (6, 4), (4, 2)], ids=["RGB", "RGBA", "LA"])
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("opaque", [None, 65535])
+def test_colours_of_sixteen_bits(tmp_path, colour_type, channels, bits, opaque):
+    white = 2**bits - 1
+    values = np.rint(FACE.astype(float) * white / 255).astype(np.uint16)
+    stacked = np.repeat(values[..., None], channels, -1)
+    if channels % 2 == 0:
+        stacked[..., -1] = opaque or white
+    opened = load_picture(png_of_16_bits(tmp_path / "a.png", stacked, colour_type))
+    np.testing.assert_allclose(np.asarray(opened.picture.convert("L")).astype(int), FACE, atol=1)
+    assert len(opened.remarks) == (bits < 16)
+
+
+@pytest.mark.parametrize("white", [1, 255, 65535])
+def test_floats_by_their_range(tmp_path, white):
+    values = FACE.astype(np.float32) / 255 * white
+    opened = load_picture(save(tmp_path / "a.tif", values))
+    np.testing.assert_array_equal(np.asarray(opened.picture), FACE)
+    assert opened.remarks == (f"of floats from 0 to {white}, read by that range",)
+    for odd in (values - 1, values * np.nan, values * 1e6):
+        with pytest.raises(UserError, match="range is unknown"):
+            read_picture(save(tmp_path / "a.tif", odd))
+
+
+def test_transparent_is_white(tmp_path):
+    """As it is shown nearly everywhere."""
     alpha = np.full_like(FACE, 255)
     alpha[:, :24] = 0
-    expected = np.where(alpha == 255, FACE, 0)
+    expected = np.where(alpha == 255, FACE, 255)
     for array in (np.stack([FACE, alpha], -1), np.stack([FACE, FACE, FACE, alpha], -1)):
         np.testing.assert_array_equal(read_picture(save(tmp_path / "a.png", array)), expected)
 
@@ -101,11 +161,185 @@ def test_broken(tmp_path, kind):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("pixels", [48 * 48 - 1, 48 * 48 // 2 - 1])  # where Pillow warns, where it raises
-def test_decompression_bomb(tmp_path, monkeypatch, pixels):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pixels)
-    with pytest.raises(UserError, match="bomb"):
-        read_picture(save(tmp_path / "a.png"))
+def test_too_large_for_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(read_pictures, "MOST_PIXELS", 48 * 48)
+    save(tmp_path / "a.png")
+    read_picture(tmp_path / "a.png")
+    monkeypatch.setattr(read_pictures, "MOST_PIXELS", 48 * 48 - 1)
+    before = Image.MAX_IMAGE_PIXELS
+    with pytest.raises(UserError, match=r"a.png: cannot be read as a picture \(48 x 48, .*make it smaller"):
+        read_picture(tmp_path / "a.png")
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_more_pixels_than_pillow_takes(tmp_path, monkeypatch):
+    """Where Pillow would speak of an attack: telephones take pictures of 108 and 200 megapixels."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    np.testing.assert_array_equal(read_picture(save(tmp_path / "a.png")), FACE)
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_large_jpeg_files_are_decoded_at_a_smaller_size(tmp_path, monkeypatch, orientation):
+    monkeypatch.setattr(read_pictures, "_PIXELS_AT_FULL_SIZE", 6000)
+    monkeypatch.setattr(read_pictures, "MOST_PIXELS", 6000)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    smooth = Image.fromarray(FACE).resize((160, 96), Image.Resampling.BICUBIC)
+    smooth.save(tmp_path / "a.jpg", quality=95, exif=exif)
+    opened = load_picture(tmp_path / "a.jpg")
+    assert opened.size == ((160, 96) if orientation == 1 else (96, 160))
+    assert opened.picture.size == ((80, 48) if orientation == 1 else (48, 80))
+    assert "at 1/2 of the size" in opened.remarks[0]
+    smooth.save(tmp_path / "b.jpg", progressive=True)
+    with pytest.raises(UserError, match="not progressive"):
+        load_picture(tmp_path / "b.jpg")
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("lost", [1, 2])
+def test_jpeg_without_its_end_mark(tmp_path, progressive, lost):
+    large = Image.fromarray(FACE).resize((200, 170), Image.Resampling.BICUBIC)
+    large.save(tmp_path / "a.jpg", progressive=progressive)
+    whole = (tmp_path / "a.jpg").read_bytes()
+    expected = load_picture(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").write_bytes(whole[:-lost])
+    opened = load_picture(tmp_path / "a.jpg")
+    assert opened.picture == expected.picture
+    assert opened.remarks == ("without the end mark of a JPEG file, read all the same",)
+    for more in (5, 50, len(whole) // 2):
+        (tmp_path / "a.jpg").write_bytes(whole[:-more])
+        with pytest.raises(UserError, match=r"a.jpg: cannot be read as a picture"):
+            load_picture(tmp_path / "a.jpg")
+
+
+def test_the_reason_has_no_path_and_no_small_letters_of_it(tmp_path):
+    folder = tmp_path / "Album"
+    folder.mkdir()
+    for name, content, reason in (
+        ("A.png", b"hello", "no picture by its content"),
+        ("B.JPG", b"", "an empty file"),
+        ("C.jpg", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "as HEIC is: save it as JPEG"),
+        ("D.png", b"\0\0\0\x18ftypisom\0\0\0\0", "a video"),
+    ):
+        (folder / name).write_bytes(content)
+        with pytest.raises(UserError) as caught:
+            read_picture(folder / name)
+        assert str(caught.value).startswith(f"{folder / name}: cannot be read as a picture (")
+        assert reason in str(caught.value)
+        assert str(caught.value).count("A.png") + str(caught.value).lower().count("b.jpg") < 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_named_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.jpg")
+    with pytest.raises(UserError, match=r"x.jpg: is a named pipe; a plain file was expected"):
+        read_picture(tmp_path / "x.jpg")
+    save(tmp_path / "a.jpg")
+    found = find_pictures(tmp_path)
+    assert found.paths == [tmp_path / "a.jpg"]
+    assert describe(found.others) == [f"1 file that is no plain file ({tmp_path / 'x.jpg'}: named pipe)"]
+
+
+FORMATS = [
+    *("JPEG a.jfif", "JPEG a.jpe", "JPEG a", "MPO a.mpo", "PNG a.dat", "PPM a.ppm", "AVIF a.avif"),
+    *("JPEG2000 a.jp2", "JPEG2000 a.x", "GIF subject01.happy", "TIFF a.face", "BMP a.raw"),
+    *("WEBP a.0", "QOI a.q", "TGA a.tga"),
+]
+
+
+@pytest.mark.parametrize("case", FORMATS)
+def test_pictures_are_known_by_content(tmp_path, case):
+    """In a folder, by itself and as a data set."""
+    kind, name = case.split()
+    (tmp_path / "happy").mkdir()
+    path = tmp_path / "happy" / name
+    try:
+        Image.fromarray(FACE).convert("RGB").save(path, format=kind)
+    except (KeyError, OSError) as error:
+        pytest.skip(f"this Pillow cannot write it: {error}")
+    assert find_pictures(tmp_path) == ([path], [])
+    assert find_input(path).paths == [path]
+    assert read_folder(tmp_path)["all"].ids.tolist() == [str(path)]
+    assert read_picture(path).shape == (48, 48)
+
+
+def test_what_is_no_picture_is_counted_by_kind(tmp_path):
+    save(tmp_path / "a.jpg")
+    for name in ("a.txt", "b.TXT", "c.mp4", ".DS_Store", "notes"):
+        (tmp_path / name).write_bytes(b"BM and P1 are letters")
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    (tmp_path / "raw.nef").write_bytes(b"II*\0")
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nothing")
+    (tmp_path / "best").symlink_to(tmp_path)
+    found = find_pictures(tmp_path)
+    assert found.paths == [tmp_path / "a.jpg"]
+    assert describe(found.others) == [
+        "4 files that are no pictures (2 .txt, 1 .mp4, 1 without suffix)",
+        "2 pictures of a kind that cannot be read here (1 .heic, 1 .nef); save such pictures as JPEG",
+        f"1 file that is no plain file ({tmp_path / 'gone.jpg'}: link to nothing)",
+        f"1 folder behind a symbolic link ({tmp_path / 'best'}); name one itself to take its pictures",
+        "1 hidden file or folder",
+    ]
+
+
+def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
+    """It is named, and the others are taken; of a data set it is refused."""
+    for name in ("happy/a.png", "happy/closed/b.png", "sad/c.png"):
+        save(tmp_path / name)
+    closed, scandir = tmp_path / "happy" / "closed", os.scandir
+
+    def refuse(path):
+        if os.fspath(path) == str(closed):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = find_pictures(tmp_path)
+    assert [path.name for path in found.paths] == ["a.png", "c.png"]
+    assert describe(found.others) == [f"1 folder that cannot be listed ({closed}: permission denied)"]
+    with pytest.raises(UserError, match=rf"^{closed}: permission denied; .*--config.skip_broken=True"):
+        read_folder(tmp_path)
+    parts, notes = read_picture_set(tmp_path, skip_broken=True)
+    assert len(parts["all"]) == 2
+    assert notes == (f"left out: 1 folder that cannot be listed ({closed}: permission denied)",)
+
+
+def test_broken_pictures_of_a_data_set(tmp_path):
+    for name in ("happy/a.png", "happy/b.png", "sad/c.png"):
+        save(tmp_path / name)
+    path = tmp_path / "happy" / "b.png"
+    path.write_bytes(path.read_bytes()[:70])
+    with pytest.raises(UserError, match=rf"^{path}: cannot be read.*; .*: --config.skip_broken=True$"):
+        read_folder(tmp_path)
+    parts, notes = read_picture_set(tmp_path, skip_broken=True)
+    assert parts["all"].labels.tolist() == [3, 4]
+    assert len(notes) == 1
+    assert notes[0].startswith(f"left out: 1 picture that cannot be read: {path}: cannot be read as")
+    path.with_name("a.png").unlink()
+    (tmp_path / "sad" / "c.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"none of 2 pictures can be read; .*b.png: cannot be read"):
+        read_picture_set(tmp_path, skip_broken=True)
+
+
+def test_what_is_odd_in_a_data_set_is_noted(tmp_path):
+    for name in ("train/happy/a.png", "train/Happiness/b.png", "val/sad/c.png", "valid/sad/d.png"):
+        save(tmp_path / name, FACE.astype(np.uint16))
+    save(tmp_path / "train" / "loose.png")
+    save(tmp_path / "train" / "happy" / "copy.jpg", comment=MARK.encode())
+    (tmp_path / "train" / "happy" / "a.txt").touch()
+    parts, notes = read_picture_set(tmp_path)
+    assert [len(parts[part]) for part in ("train", "validation")] == [2, 2]
+    train = tmp_path / "train"
+    assert notes == (
+        f"{train}/Happiness/ and {train}/happy/ are taken together as happy in {train}",
+        f"{tmp_path}/val/ and {tmp_path}/valid/ are taken together as validation",
+        "left out: 1 file that is no picture (1 .txt)",
+        f"left out: 1 picture beside the folders ({train / 'loose.png'})",
+        "4 pictures with 8 bits of content in a file of more, read by that range: "
+        f"{train}/Happiness/b.png, {train}/happy/a.png, {tmp_path}/val/sad/c.png, {tmp_path}/valid/sad/d.png",
+        f"left out: 1 picture that fer_jax has written: {train / 'happy' / 'copy.jpg'}",
+    )
 
 
 def test_list_pictures(tmp_path):
@@ -190,6 +424,8 @@ def test_plain_test_folder_is_no_validation(tmp_path):
 def test_bad_folder(tmp_path, files, what):
     for name in files:
         save(tmp_path / name, format="PNG")
+        if name.endswith(".txt"):
+            (tmp_path / name).write_text("hello")
     with pytest.raises(UserError, match=what) as caught:
         read_folder(tmp_path)
     assert str(tmp_path) in str(caught.value)
@@ -204,13 +440,13 @@ def test_missing_folder(tmp_path):
 
 def test_unlabelled(tmp_path):
     paths = [save(tmp_path / name, constant(value)) for value, name in enumerate(["a.png", "deep/b.png"])]
-    faces = read_unlabelled(tmp_path)
+    faces = load_unlabelled(tmp_path)
     assert faces.labels is None
     assert faces.ids.tolist() == [str(path) for path in paths]
     assert faces.images[:, 0, 0, 0].tolist() == [0, 1]
-    one = read_unlabelled(str(paths[1]))
+    one = load_unlabelled(str(paths[1]))
     assert one.ids.tolist() == [str(paths[1])]
     assert one.images.shape == (1, 48, 48, 1)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no pictures"):
-        read_unlabelled(tmp_path / "empty")
+        load_unlabelled(tmp_path / "empty")

@@ -119,7 +119,7 @@ def test_nothing_stands_in_for_a_seed(trained, tmp_path):
 def test_no_ensemble_of_seeds_that_validate_on_other_faces(trained, monkeypatch, capsys):
     """Where the split is drawn by seed, one network's validation faces are another's training faces."""
     drawn = iter([FACES, FACES._replace(validation=FACES.validation.take(np.arange(7)))])
-    monkeypatch.setattr(report, "load_dataset", lambda config: next(drawn))
+    monkeypatch.setattr(report, "load_to_score", lambda config, trained_on: next(drawn))
     monkeypatch.setattr(compare, "report", lambda *args, **options: None)
     monkeypatch.setattr(compare, "write_json", lambda *args: None)
     run("eval", tiny_config(), trained)

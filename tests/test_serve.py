@@ -27,6 +27,7 @@ from fer_jax.checkpoints import shipped
 from fer_jax.checkpoints.same_run import check_same_run, config_for_evaluation
 from fer_jax.checkpoints.weights import Record, Weights
 from fer_jax.data import photos
+from fer_jax.data.marks import MARK
 from fer_jax.errors import UserError
 from fer_jax.explain.saliency import make_grad_cam
 from fer_jax.labels import LABELS
@@ -173,6 +174,25 @@ def test_pictures_as_they_come(real):
     np.testing.assert_array_equal(pixels(answer["faces"][0]["face"]), np.asarray(face))
 
 
+def test_pictures_that_are_odd(real):
+    """8 bits of content in a file of 16, and a JPEG file without its end mark, are answered as plain ones."""
+    plain = call(real, content=png(scene().convert("L"))).json()["faces"][0]
+    deep = np.asarray(scene().convert("L")).astype(np.uint16)
+    assert call(real, content=png(Image.fromarray(deep))).json()["faces"][0] == plain
+    jpeg = io.BytesIO()
+    scene().save(jpeg, format="jpeg")
+    whole, cut = (call(real, content=body).json() for body in (jpeg.getvalue(), jpeg.getvalue()[:-2]))
+    assert whole == cut
+
+
+def test_faces_without_contrast_are_left_out_of_an_answer(real, monkeypatch):
+    monkeypatch.setattr(analysing, "has_contrast", lambda faces: np.arange(len(faces)) != 1)
+    whole = call(real, content=png(scene(3))).json()["faces"]
+    monkeypatch.undo()
+    every = call(real, content=png(scene(3))).json()["faces"]
+    assert [face["box"] for face in whole] == [every[0]["box"], every[2]["box"]]
+
+
 def test_heat_picture():
     """From dark blue to yellow, ever brighter, and the face stays in sight."""
     got = np.asarray(analysing.heat_picture(np.linspace(0, 1, 256)[None]))[0].astype(int)
@@ -186,6 +206,12 @@ def png_header(side):
     tiny = png(Image.new("1", (1, 1)))
     header = b"IHDR" + side.to_bytes(4, "big") * 2 + tiny[24:29]
     return tiny[:12] + header + zlib.crc32(header).to_bytes(4, "big") + tiny[33:]
+
+
+def marked():
+    buffer = io.BytesIO()
+    scene().save(buffer, format="jpeg", comment=MARK.encode())
+    return buffer.getvalue()
 
 
 def bad_uploads():
@@ -205,6 +231,9 @@ def bad_uploads():
         "bomb": (png_header(60000), 413, "too large: more than 178 megapixels; at most 50"),
         "wall": (png(Image.new("L", (400, 300), 128)), 422, "No face found"),
         "one pixel": (png(Image.new("L", (1, 1))), 422, "No face found"),
+        "black": (png(Image.new("L", (48, 48))), 422, "shows nothing"),
+        "transparent": (png(Image.new("LA", (48, 48))), 422, "shows nothing"),
+        "marked": (marked(), 422, "marked by fer_jax already"),
     }
 
 
@@ -432,10 +461,11 @@ def test_only_names_of_this_computer(host, status):
 def test_what_serve_prints(tmp_path):
     """Without Grad-CAM where the network is an MLP; a warning where others may come in."""
     app, printed = serve_tiny(tmp_path, model="mlp", host="0.0.0.0")
-    first, warning, last, *_ = printed.splitlines()
+    first, warning, others, last, *_ = printed.splitlines()
     assert first.startswith("weights: fer_jax/weights/cnn.npz")
     assert warning.startswith("warning: anybody on the network")
-    assert last.startswith("serving on http://0.0.0.0:")
+    assert last.startswith("serving on http://127.0.0.1:")
+    assert others.startswith(f"other computers open http://{socket.gethostname()}:")
     assert not call(app, "GET", "/about", url="http://any.example").json()["grad_cam"]
     answer = call(app, content=png(scene()), url="http://any.example").json()
     assert "heat" not in answer["faces"][0]

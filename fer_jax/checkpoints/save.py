@@ -40,8 +40,11 @@ def open_checkpoints(workdir: Path) -> Iterator[Checkpoints]:
     """
     folder = workdir.absolute() / "checkpoints"
     for half_written in folder.glob("*.orbax-checkpoint-tmp*"):
-        warn(f"{folder}/{half_written.name.split('.')[0]}: was only half written; removed")
-        shutil.rmtree(half_written, ignore_errors=True)
+        remove = shutil.rmtree if half_written.is_dir() else Path.unlink
+        with contextlib.suppress(OSError):
+            remove(half_written)
+        done = "stays, since it cannot be removed" if half_written.exists() else "removed"
+        warn(f"{folder}/{half_written.name.split('.')[0]}: was only half written; {done}")
     folder.mkdir(parents=True, exist_ok=True)
     checkpoints = Checkpoints(folder)
     try:

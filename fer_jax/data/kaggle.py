@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from fer_jax.data.read_pictures import SPLIT_OF, SUFFIXES
+from fer_jax.data.find_pictures import find_pictures
+from fer_jax.data.picture_folders import SPLIT_OF
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
 from fer_jax.runtime.files import one_line
@@ -60,6 +61,6 @@ def find_data(folder: Path, *, name: str) -> Path:
 
 def _picture_folder(folder: Path) -> Path | None:
     """The folder that has folders of classes, in itself or in its ``train/``; None if not exactly one has."""
-    classes = {path.parent for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES}
+    classes = {path.parent for path in find_pictures(folder).paths}
     roots = {c.parent.parent if c.parent.name.lower() in SPLIT_OF else c.parent for c in classes}
     return roots.pop() if len(roots) == 1 else None

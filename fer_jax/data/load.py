@@ -1,17 +1,26 @@
 """Load the faces that a user names: the built-in ones, a CSV file, a folder or a picture."""
 
 import os
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from fer_jax.data import kaggle
+import numpy as np
+
+from fer_jax.data import kaggle, photos
 from fer_jax.data.cache import cached_read_csv
-from fer_jax.data.faces import Faces, Splits
+from fer_jax.data.contrast import describe_flat, has_contrast
+from fer_jax.data.faces import Faces, Splits, digest
+from fer_jax.data.find_pictures import Found, find_pictures, require_pictures
+from fer_jax.data.kinds import FOREIGN, PICTURE, SUFFIXES, VIDEO, kind_of
+from fer_jax.data.picture_folders import read_picture_set
 from fer_jax.data.read_csv import CsvTable, read_csv
-from fer_jax.data.read_pictures import SUFFIXES, read_folder, read_unlabelled
 from fer_jax.data.split import rows_shared, stratified_split
 from fer_jax.data.synthetic import synthetic_splits
 from fer_jax.errors import UserError
+from fer_jax.labels import LABELS, SIDE
+from fer_jax.runtime.files import expand_user
 
 _PART_OF = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 
@@ -20,8 +29,47 @@ def load_dataset(config: Mapping[str, Any]) -> Splits:
     """Load the data set of a config. Raises UserError if it cannot be read."""
     if config["dataset"] == "synthetic":
         return synthetic_splits(**(dict(config["synthetic"]) | {"seed": seed_of_faces(config)}))
+    return load_splits(config["dataset"], **_options(config))
+
+
+def load_to_score(config: Mapping[str, Any], *, trained_on: str) -> Splits:
+    """Load the data set of a config for a network whose data set has the digest ``trained_on``.
+
+    Where the network was not trained on it, and it has no validation faces, all faces that are not for
+    testing are the validation faces, and none are left to train on. The note says so.
+
+    Raises UserError as ``load_splits``, except that no faces to train on are needed.
+    """
+    dataset = config["dataset"]
+    if dataset == "synthetic":
+        return load_dataset(config)
+    options = _options(config)
+    parts, odd = _read_parts(dataset, **{name: options.pop(name) for name in ("cache", "skip_broken")})
+    try:
+        splits = _split(dataset, parts, odd, **options)
+    except UserError:  # too few faces to draw some of them, or none to train on
+        splits = None
+    if splits and ("validation" in parts or digest(splits) == trained_on):
+        return splits
+    none = next(iter(parts.values())).take(np.zeros(0, int))
+    if "validation" in parts:
+        validation, note = parts["validation"], f"{dataset} has no training faces"
+    else:
+        validation = parts.get("train") or parts.get("all") or none
+        note = (
+            f"all {len(validation):,} labelled faces of {dataset} are scored: it has no validation faces of "
+            "its own, and the network was not trained on it"
+        )
+    test = parts.get("test")
+    return Splits(
+        none, validation, test, (note if len(validation) else f"{dataset} has test faces alone", *odd)
+    )
+
+
+def _options(config: Mapping[str, Any]) -> dict[str, Any]:
     options = {name: config[name] for name in ("validation_fraction", "seed", "cache")}
-    return load_splits(config["dataset"], **options)
+    # Runs of earlier versions have no such field.
+    return options | {"skip_broken": config.get("skip_broken", False)}
 
 
 def seed_of_faces(config: Mapping[str, Any]) -> int:
@@ -41,34 +89,48 @@ def labelled_faces(splits: Splits, *, split: str, dataset: str) -> Faces:
     return faces
 
 
-def load_splits(dataset: str, *, validation_fraction: float, seed: int, cache: bool = True) -> Splits:
+def load_splits(
+    dataset: str, *, validation_fraction: float, seed: int, cache: bool = True, skip_broken: bool = False
+) -> Splits:
     """Load a labelled data set, and split it.
 
     A split of the source is kept: train on Training, choose on PublicTest, test on PrivateTest.
 
     Args:
-      dataset: path of a CSV file (see ``read_csv``) or a folder of pictures (see ``read_folder``), or
+      dataset: path of a CSV file (see ``read_csv``) or a folder of pictures (see ``read_picture_set``), or
         ``kaggle:OWNER/NAME`` (see ``kaggle.download``).
       validation_fraction: share of the training faces to draw for validation where the source has none:
         stratified by class, with all copies of a face in the same part.
       seed: of the draw.
       cache: whether a parsed CSV file is kept for the next time (see ``cached_read_csv``).
+      skip_broken: whether pictures that cannot be read are left out instead of refused.
 
     Returns:
-      The parts, with labels. The notes say how validation was made, and how many of its faces also occur
-      byte for byte in training.
+      The parts, with labels. The notes say how validation was made, how many of its faces also occur byte
+      for byte in training, and what is odd: see ``_remarks``.
 
     Raises:
       UserError: the source cannot be read, has no labels or no faces to train on, or cannot be split.
     """
+    parts, odd = _read_parts(dataset, cache=cache, skip_broken=skip_broken)
+    return _split(dataset, parts, odd, validation_fraction=validation_fraction, seed=seed)
+
+
+def _read_parts(dataset: str, *, cache: bool, skip_broken: bool) -> tuple[dict[str, Faces], tuple[str, ...]]:
+    """Read the labelled faces of a data set, by part, and remarks."""
     if dataset.startswith(kaggle.PREFIX):
         path = str(kaggle.download(dataset.removeprefix(kaggle.PREFIX)))
     else:
-        path = os.path.expanduser(dataset)  # a shell leaves the ~ in --config.dataset=~/faces alone
+        path = expand_user(dataset)  # a shell leaves the ~ in --config.dataset=~/faces alone
     if os.path.isdir(path):
-        parts = read_folder(path)
-    else:
-        parts = _parts(cached_read_csv(path, require_labels=True, cache=cache))
+        return read_picture_set(path, skip_broken=skip_broken)
+    return _parts(cached_read_csv(path, require_labels=True, cache=cache)), ()
+
+
+def _split(
+    dataset: str, parts: dict[str, Faces], odd: tuple[str, ...], *, validation_fraction: float, seed: int
+) -> Splits:
+    """Make the splits of the parts of a data set; draw validation faces where it has none."""
     train = parts.get("train") or parts.get("all")
     if not train:
         raise UserError(f"{dataset}: no faces to train on, only for {' and '.join(parts)}")
@@ -76,27 +138,75 @@ def load_splits(dataset: str, *, validation_fraction: float, seed: int, cache: b
         note = f"{len(train):,} training and {len(validation):,} validation faces, split as in {dataset}"
     else:
         train, validation, note = _draw(dataset, train, validation_fraction, seed)
-    shared = rows_shared(validation.images, train.images)
-    overlap = (
-        f"{shared.sum():,} of the {len(validation):,} validation faces ({shared.mean():.1%}) "
+    splits = Splits(train, validation, parts.get("test"))
+    return splits._replace(notes=(note, _overlap(splits), *odd, *_remarks(splits)))
+
+
+def _overlap(splits: Splits) -> str:
+    shared = rows_shared(splits.validation.images, splits.train.images)
+    return (
+        f"{shared.sum():,} of the {len(shared):,} validation faces ({shared.mean():.1%}) "
         "also occur byte for byte in training"
     )
-    return Splits(train, validation, parts.get("test"), (note, overlap))
+
+
+def _remarks(splits: Splits) -> Iterator[str]:
+    """Make a line for expressions that are never taught, and for faces without contrast, by split."""
+    counts = np.bincount(splits.train.labels, minlength=len(LABELS))
+    taught = [label for label, count in zip(LABELS, counts, strict=True) if count]
+    missing = [label for label in LABELS if label not in taught]
+    if len(taught) == 1:
+        yield f"all training faces are {taught[0]}: a network that learns from them answers nothing else"
+    elif missing:
+        yield f"no training faces of {', '.join(missing)}: what is trained here never learns to name them"
+    for name, faces in zip(("training", "validation", "test"), splits[:3], strict=True):
+        if faces is not None:
+            ids = faces.ids[~has_contrast(faces.images)]
+            if len(ids):
+                yield describe_flat(list(ids), len(faces), f"{name} faces")
 
 
 def load_unlabelled(path: str | os.PathLike) -> Faces:
-    """Load faces to predict: a CSV file of any layout (all rows), a picture, or a folder of pictures.
+    """Load faces to predict: all rows of a CSV file of any layout, or the faces in one picture or a folder.
 
-    Labels are None unless a CSV file has them. Raises UserError.
+    Pictures are read by ``photos.read_photos``; ids are their paths. Labels are None unless a CSV file has
+    them. Raises UserError.
     """
-    if is_pictures(path):
-        return read_unlabelled(path)
-    return read_csv(path, require_labels=False).faces
+    found = find_input(path)
+    if found is None:
+        return read_csv(path, require_labels=False).faces
+    images, ids = [np.zeros((0, SIDE, SIDE, 1), np.uint8)], []
+    for photo in photos.read_photos(found.paths):
+        if isinstance(photo, UserError):
+            raise photo
+        images.append(photo.faces)
+        ids += [photo.name] * len(photo.faces)
+    return Faces(np.concatenate(images), None, np.array(ids))
 
 
-def is_pictures(path: str | os.PathLike) -> bool:
-    """Whether ``path`` is a folder, or a picture by its name."""
-    return os.path.isdir(path) or os.fspath(path).lower().endswith(SUFFIXES)
+def find_input(path: str | os.PathLike) -> Found | None:
+    """The pictures that ``--input`` names, itself one or a folder of them; None if it is a CSV file.
+
+    A file is a picture by its content or its name. What is not a plain file, as a pipe, is read as CSV.
+
+    Raises:
+      UserError: a folder without pictures or that cannot be listed, a video, or a picture of a kind that
+        cannot be read.
+    """
+    if os.path.isdir(path):
+        found = find_pictures(path)
+        require_pictures(path, found)
+        return found
+    try:
+        is_plain = stat.S_ISREG(os.stat(path).st_mode)
+        kind = kind_of(path) if is_plain else None
+    except OSError:  # whoever reads it says what is wrong
+        kind = PICTURE if os.fspath(path).lower().endswith(SUFFIXES) else None
+    if kind == VIDEO:
+        raise UserError(f"{path}: is a video; a picture, a folder of pictures or a CSV file was expected")
+    if kind == FOREIGN:
+        raise UserError(f"{path}: a kind of picture that cannot be read here; save it as JPEG first")
+    return Found([Path(path)], []) if kind == PICTURE else None
 
 
 def _parts(table: CsvTable) -> dict[str, Faces]:

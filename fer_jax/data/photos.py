@@ -3,24 +3,29 @@
 OpenCV is imported on first use: faces of 48 x 48 do not need it.
 """
 
+import contextlib
 import functools
+import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from fer_jax.data.read_pictures import to_face, to_grey
+from fer_jax.data.kinds import FORMATS
+from fer_jax.data.read_pictures import load_picture, to_face, to_grey
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
+from fer_jax.runtime.files import os_reason
 
 MARGIN = 0.025
 """The share of a box's side that is added on each side; chosen by ``benchmarks/photos.py``."""
 
 _LONGEST_SIDE = 1280
 """Larger pictures are shrunk to this before the search; a face of a 30th of their width is still found."""
-_SEARCH = {"scaleFactor": 1.1, "minNeighbors": 3, "minSize": (40, 40)}  # pixels; FER2013's faces are 48
+_SMALLEST_FACE, _LARGEST_FACE = 40, 64  # pixels of a picture that is a face; FER2013's are 48
+_SEARCH = {"scaleFactor": 1.1, "minNeighbors": 3, "minSize": (_SMALLEST_FACE, _SMALLEST_FACE)}
 _BOX_COLOUR = "#0072B2"  # Okabe and Ito's blue
 
 _detecting = threading.Lock()
@@ -34,6 +39,45 @@ class Box(NamedTuple):
     y: float
     width: float
     height: float
+
+
+class Photo(NamedTuple):
+    """A picture and the faces in it.
+
+    Attributes:
+      name: its path.
+      picture: of mode L or RGB, upright.
+      size: of the picture in the file, which may have been decoded at a smaller size.
+      boxes: what the network sees, in pixels of ``picture``.
+      faces: uint8 (N, 48, 48, 1).
+      remarks: as those of ``Opened``.
+    """
+
+    name: str
+    picture: Image.Image
+    size: tuple[int, int]
+    boxes: list[Box]
+    faces: np.ndarray
+    remarks: tuple[str, ...]
+
+    def places(self) -> list[tuple[int, int, int, int]]:
+        """x, y, width, height of the boxes in whole pixels of the file."""
+        scale = self.size[0] / self.picture.width
+        return [whole_pixels(Box(*(value * scale for value in box)), self.size) for box in self.boxes]
+
+
+def read_photos(paths: Iterable[str | os.PathLike]) -> Iterator[Photo | UserError]:
+    """Yield each picture by ``read_photo``, or the error that says why it cannot be read.
+
+    Raises UserError if OpenCV is needed and not installed.
+    """
+    for path in paths:
+        try:
+            opened = load_picture(path)
+        except UserError as error:
+            yield error
+        else:
+            yield Photo(str(path), opened.picture, opened.size, *faces_of(opened.picture), opened.remarks)
 
 
 def find_faces(picture: Image.Image) -> list[Box]:
@@ -73,8 +117,20 @@ def _crop(grey: Image.Image, box: Box) -> np.ndarray:
 
 
 def is_face(picture: Image.Image) -> bool:
-    """Whether the picture has 48 x 48 pixels, and so is taken whole as a face."""
-    return picture.size == (SIDE, SIDE)
+    """Whether the picture has about 48 x 48 pixels, 40 to 64 a side, and so is taken whole as a face.
+
+    The detector finds no face below 40 pixels, so hardly any in a photo of such a size.
+    """
+    return all(_SMALLEST_FACE <= side <= _LARGEST_FACE for side in picture.size)
+
+
+def any_photo(paths: Iterable[str | os.PathLike]) -> bool:
+    """Whether one of the pictures that can be read is no face, by the size in its header."""
+    for path in paths:
+        with contextlib.suppress(Exception), Image.open(path, formats=FORMATS) as picture:  # see load_picture
+            if not is_face(picture):
+                return True
+    return False
 
 
 def faces_of(picture: Image.Image) -> tuple[list[Box], np.ndarray]:
@@ -83,7 +139,7 @@ def faces_of(picture: Image.Image) -> tuple[list[Box], np.ndarray]:
     Returns their boxes, as wide as what the network sees, and the faces uint8 (N, 48, 48, 1). Raises
     UserError if OpenCV is needed and not installed.
     """
-    boxes = [Box(0, 0, SIDE, SIDE)] if is_face(picture) else [widen(box) for box in find_faces(picture)]
+    boxes = [Box(0, 0, *picture.size)] if is_face(picture) else [widen(box) for box in find_faces(picture)]
     return boxes, crop_faces(picture, boxes)
 
 
@@ -124,10 +180,29 @@ def import_opencv() -> Any:
         raise UserError(
             f"finding faces needs OpenCV 4, found {cv2.__version__}: pip install -r requirements-photos.txt"
         )
+    _cascade()
     return cv2
 
 
 @functools.cache
 def _cascade() -> Any:
-    cv2 = import_opencv()
-    return cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_alt2.xml")
+    import cv2
+
+    path = os.path.join(cv2.data.haarcascades, "haarcascade_frontalface_alt2.xml")
+    cascade = cv2.CascadeClassifier()
+    try:
+        # Read here, since OpenCV cannot open a path with letters beyond ASCII on Windows.
+        with open(path, encoding="utf-8") as file:
+            storage = cv2.FileStorage(file.read(), cv2.FileStorage_READ | cv2.FileStorage_MEMORY)
+        cascade.read(storage.getFirstTopLevelNode())
+        reason = "damaged" if cascade.empty() else ""
+    except OSError as error:
+        reason = os_reason(error)
+    except (cv2.error, UnicodeDecodeError):
+        reason = "damaged"
+    if reason:
+        raise UserError(
+            f"{path}: {reason}; the face detector of OpenCV was expected there; install it again: "
+            "pip install --force-reinstall -r requirements-photos.txt"
+        )
+    return cascade

@@ -67,28 +67,67 @@ def read_csv(path: str | os.PathLike, *, require_labels: bool) -> CsvTable:
       UserError: the file cannot be read, or a row is not what it should be; the message names the
         file and the line, the header being line 1.
     """
+    tables = list(read_csv_chunks(path, require_labels=require_labels))
+    if not any(len(table.faces) for table in tables):
+        raise UserError(f"{path}: a header but no rows; at least one face was expected")
+    images, labels, ids = (
+        np.concatenate(arrays) if arrays[0] is not None else None
+        for arrays in zip(*((t.faces.images, t.faces.labels, t.faces.ids) for t in tables), strict=True)
+    )
+    usage = None if tables[0].usage is None else np.concatenate([table.usage for table in tables])
+    return CsvTable(Faces(images, labels, ids), usage)
+
+
+def read_csv_chunks(
+    path: str | os.PathLike, *, require_labels: bool, skip: int = 0, rows_skipped: int = 0
+) -> Iterator[CsvTable]:
+    """Read a CSV file as ``read_csv``, a few hundred faces at a time.
+
+    Args:
+      path: the file; it may be a pipe.
+      require_labels: as for ``read_csv``.
+      skip: number of chunks to pass over unparsed.
+      rows_skipped: how many rows those have, from which rows without an id are numbered on.
+
+    Yields:
+      Tables of consecutive rows, empty where lines are blank; none if the file is a header alone.
+
+    Raises:
+      UserError: as ``read_csv``.
+    """
     # pandas would unpack the file itself, but not what macOS zips; and it would hold a line without end in
     # memory, and not tell a damaged archive from a bad row.
     source = lines(path)
     columns = _read_header(path, next(source, b""), require_labels)
-    table: dict[str, list] = {key: [] for key in _KEYS if key in columns}
-    number = 2
-    for rows in _chunks(source):
-        try:
-            part = _parse(rows, columns)
-        except ValueError:  # a bad row, or a good one that is not plain
-            numbered = [(n, row) for n, row in enumerate(rows, number) if row.strip()]
-            parsed = [_parse_row(f"{path}, line {n}", row, columns) for n, row in numbered]
-            part = {key: [row[key] for row in parsed] for key in table}
-        for key, values in table.items():
-            values.extend(part[key])
+    number, row = 2, rows_skipped
+    for chunk, rows in enumerate(_chunks(source)):
+        if chunk >= skip:
+            table = _make_table(_parse_chunk(path, number, rows, columns), row)
+            row += len(table.faces)
+            yield table
         number += len(rows)
-    if not table["pixels"]:
-        raise UserError(f"{path}: a header but no rows; at least one face was expected")
-    images = np.concatenate(table["pixels"]).reshape(-1, SIDE, SIDE, 1)
-    labels = np.array(table["label"]).astype(np.int32) if "label" in table else None
-    ids = np.array(table["id"] if "id" in table else [str(row) for row in range(len(images))])
-    return CsvTable(Faces(images, labels, ids), np.array(table["usage"]) if "usage" in table else None)
+
+
+def _parse_chunk(
+    path: str | os.PathLike, number: int, rows: list[bytes], columns: list[str]
+) -> dict[str, list]:
+    """Parse rows, of which the first is line ``number``: a list for each column. Raises UserError."""
+    try:
+        return _parse(rows, columns)
+    except ValueError:  # a bad row, or a good one that is not plain
+        numbered = [(n, row) for n, row in enumerate(rows, number) if row.strip()]
+        parsed = [_parse_row(f"{path}, line {n}", row, columns) for n, row in numbered]
+        return {key: [row[key] for row in parsed] for key in _KEYS if key in columns}
+
+
+def _make_table(columns: dict[str, list], row: int) -> CsvTable:
+    """Make the table of parsed rows, which are numbered from ``row``."""
+    images = np.concatenate([np.zeros((0, _PIXELS), np.uint8), *columns["pixels"]])
+    count = len(images)
+    labels = np.array(columns["label"]).astype(np.int32) if "label" in columns else None
+    ids = np.array(columns["id"] if "id" in columns else [str(row + n) for n in range(count)], np.str_)
+    usage = np.array(columns["usage"], np.str_) if "usage" in columns else None
+    return CsvTable(Faces(images.reshape(-1, SIDE, SIDE, 1), labels, ids), usage)
 
 
 def write_homework_csv(path: str | os.PathLike, faces: Faces) -> None:

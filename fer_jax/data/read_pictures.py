@@ -1,40 +1,73 @@
-"""Read faces from picture files: one, a folder of them, or a data set of one folder per class."""
+"""Read a picture file of any kind, in grey or colour, or as a face."""
 
+import contextlib
+import io
 import os
+import stat
+import threading
 import warnings
-from collections import defaultdict
-from collections.abc import Sequence
-from pathlib import Path
-from typing import BinaryIO
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, UnidentifiedImageError
 
-from fer_jax.data.faces import Faces
+from fer_jax.data import kinds
+from fer_jax.data.find_pictures import special_kind
+from fer_jax.data.levels import deep_colours, to_grey_or_rgb
+from fer_jax.data.marks import is_ours
 from fer_jax.errors import UserError
-from fer_jax.labels import LABELS, SIDE
+from fer_jax.labels import SIDE
 from fer_jax.runtime.files import one_line, os_reason
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm")
+MOST_PIXELS = 2**28
+"""Decoded at most: Pillow takes 4 bytes for one, so 1 GiB."""
+_PIXELS_AT_FULL_SIZE = 2**26
+"""A JPEG file with more is decoded at a half, a quarter or an eighth of its size, which costs nothing."""
 
-_SYNONYMS = {
-    "anger": "angry",
-    "disgusted": "disgust",
-    "fearful": "fear",
-    "happiness": "happy",
-    "sadness": "sad",
-    "surprised": "surprise",
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
 }
-SPLIT_OF = {part: part for part in ("train", "test", "validation")}
-SPLIT_OF |= {"val": "validation", "valid": "validation"}
-"""The split of each folder's name."""
+"""What makes a picture upright, by EXIF's Orientation."""
+
+_END_OF_JPEG = b"\xff\xd9"
+_NOT_IMAGE_DATA = np.random.default_rng(0).integers(0, 255, 4096, np.uint8).tobytes()
+"""Without 255, which begins a marker."""
+
+_pillow = threading.Lock()
+"""Held while a file is decoded: Pillow's limit and Python's filter of warnings are one for all threads."""
+
+
+class MarkedCopy(UserError):
+    """A picture that fer_jax has written, such as a copy of a photo with its faces marked."""
+
+
+class Opened(NamedTuple):
+    """A picture of mode L or RGB, upright.
+
+    Attributes:
+      picture: as decoded.
+      size: width and height of the upright picture in the file, larger than ``picture.size`` where it was
+        decoded at a smaller size.
+      remarks: what was odd, each to print after "1 picture" or "3 pictures".
+    """
+
+    picture: Image.Image
+    size: tuple[int, int]
+    remarks: tuple[str, ...] = ()
 
 
 def read_picture(path: str | os.PathLike) -> np.ndarray:
     """Read a picture of any size and colour as a face: uint8 (48, 48), 0 black to 255 white.
 
     It is made grey by ``to_grey``, then stretched to 48 x 48 (antialiased). A grey 8-bit picture of 48 x 48
-    stays as it is, bit for bit. Raises UserError as ``open_picture``.
+    stays as it is, bit for bit. Raises UserError as ``load_picture``.
     """
     return to_face(to_grey(open_picture(path)))
 
@@ -42,31 +75,47 @@ def read_picture(path: str | os.PathLike) -> np.ndarray:
 def open_picture(
     source: str | os.PathLike | BinaryIO, *, name: str | None = None, formats: Sequence[str] | None = None
 ) -> Image.Image:
+    """The ``picture`` of ``load_picture``."""
+    return load_picture(source, name=name, formats=formats).picture
+
+
+def load_picture(
+    source: str | os.PathLike | BinaryIO, *, name: str | None = None, formats: Sequence[str] | None = None
+) -> Opened:
     """Open a picture in grey or colour (modes L and RGB), turned as its EXIF data says.
 
-    Transparent parts become black, 16 bits are scaled to 8, an animation gives its first frame.
+    Transparent parts become white, as they are shown; an animation gives its first frame. More than 8 bits
+    and floats are scaled by their own range (see ``levels``). A JPEG file that lacks nothing but its end mark
+    is read.
 
     Args:
-      source: a path, or the file's bytes.
+      source: the path of a plain file, or its bytes.
       name: for the message; the path if None.
-      formats: Pillow's names of those accepted; all that it knows if None.
+      formats: Pillow's names of those accepted; ``kinds.FORMATS`` if None.
 
     Raises:
-      UserError: the file is missing, not a picture, damaged or suspiciously large.
+      MarkedCopy: fer_jax has written it.
+      UserError: the file is missing, no plain file, not a picture, damaged or too large for memory.
     """
-    name = name or str(source)
+    name, formats = name or str(source), formats or kinds.FORMATS
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd metadata harms nobody ...
-            warnings.simplefilter("error", Image.DecompressionBombWarning)  # ... but this may
-            with Image.open(source, formats=formats) as picture:
-                return _to_grey_or_rgb(ImageOps.exif_transpose(picture))
+        with _any_size():
+            _require_plain_file(source, name)
+            try:
+                return _load(source, name, formats)
+            except OSError:
+                if not (whole := _without_end_mark(source, formats)):
+                    raise
+                opened = _load(io.BytesIO(whole), name, formats)
+                remark = "without the end mark of a JPEG file, read all the same"
+                return opened._replace(remarks=(*opened.remarks, remark))
+    except UserError:
+        raise
     except FileNotFoundError as error:
         raise UserError(f"{name}: {os_reason(error)}; a picture was expected") from error
     except Exception as error:  # on damaged files, Pillow's decoders raise nearly anything
-        reason = os_reason(error) if isinstance(error, OSError) else one_line(error)
         raise UserError(
-            f"{name}: cannot be read as a picture ({reason}); a complete picture was expected"
+            f"{name}: cannot be read as a picture ({_reason(error, source)}); a complete picture was expected"
         ) from error
 
 
@@ -80,109 +129,110 @@ def to_face(grey: Image.Image, box: tuple[float, float, float, float] | None = N
     return np.array(grey.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=box))
 
 
-def _to_grey_or_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode == "F":
-        raise ValueError("floating-point pixels, whose range is unknown")
-    if picture.mode.startswith("I"):  # 16 bits; Pillow's own conversion to L would clip at 255
-        values = np.clip(np.asarray(picture).astype(np.int64), 0, 65535)
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
-    if picture.has_transparency_data:
-        black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
-        picture = Image.alpha_composite(black, picture.convert("RGBA"))
-    return picture.convert("L" if picture.mode in ("1", "L", "LA", "La") else "RGB")
+@contextlib.contextmanager
+def _any_size() -> Iterator[None]:
+    """Lift Pillow's limit of pixels, since ``_load`` has its own; ignore warnings of odd metadata."""
+    with _pillow, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
-def list_pictures(folder: str | os.PathLike) -> list[Path]:
-    """List the files with one of ``SUFFIXES`` at any depth below ``folder``, sorted, without hidden ones.
-
-    Raises UserError if there is none, or a folder cannot be listed.
-    """
-    found = []
-    try:
-        for parent, folders, files in os.walk(folder, onerror=_raise):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            pictures = [n for n in files if n.lower().endswith(SUFFIXES) and not n.startswith(".")]
-            found += [Path(parent, name) for name in pictures]
-    except OSError as error:
-        raise UserError(f"{folder}: {os_reason(error)}; expected a readable folder of pictures") from error
-    if not found:
-        raise UserError(f"{folder}: no pictures; expected files that end in {', '.join(SUFFIXES)}")
-    return sorted(found)
+def _require_plain_file(source: str | os.PathLike | BinaryIO, name: str) -> None:
+    """Raise UserError for a named pipe, a socket or a device: to open one may wait for ever."""
+    if isinstance(source, str | os.PathLike):
+        mode = os.stat(source).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise UserError(f"{name}: is a {special_kind(mode)}; a plain file was expected")
 
 
-def _raise(error: OSError) -> None:
-    raise error
+def _load(source: str | os.PathLike | BinaryIO, name: str, formats: Sequence[str]) -> Opened:
+    with Image.open(source, formats=formats) as picture:
+        if is_ours(picture):
+            raise MarkedCopy(f"{name}: was written by fer_jax, with faces marked; name the photo itself")
+        size, remarks = picture.size, _decode_smaller(picture)
+        _require_memory(picture, name)
+        orientation = picture.getexif().get(0x0112)
+        picture.load()
+        upright, more = deep_colours(source, picture)
+        if orientation in _TURNS:
+            upright = upright.transpose(_TURNS[orientation])
+        converted, open_range = to_grey_or_rgb(upright)
+        size = size[::-1] if orientation in (5, 6, 7, 8) else size
+        return Opened(converted, size, (*remarks, *more, *open_range))
 
 
-def read_unlabelled(path: str | os.PathLike) -> Faces:
-    """Read a picture, or all pictures at any depth in a folder; ids are their paths, labels None.
+def _decode_smaller(picture: Image.Image) -> tuple[str, ...]:
+    """Let a very large JPEG file be decoded at a smaller size, and return the remark on it."""
+    # All coefficients of a progressive file are in memory at any size.
+    if picture.format not in ("JPEG", "MPO") or picture.info.get("progressive"):
+        return ()
+    width, height = picture.size
+    shrink = next((n for n in (1, 2, 4) if width * height / n**2 <= _PIXELS_AT_FULL_SIZE), 8)
+    if shrink == 1:
+        return ()
+    picture.draft(picture.mode, (width // shrink, height // shrink))
+    return (f"of more than {_PIXELS_AT_FULL_SIZE / 1e6:.0f} megapixels, searched at 1/{shrink} of the size",)
 
-    Raises UserError if there is no picture, or one cannot be read.
-    """
-    return _read_all(picture_paths(path), labels=None)
+
+def _require_memory(picture: Image.Image, name: str) -> None:
+    width, height = picture.size
+    pixels = width * height
+    if pixels > MOST_PIXELS:
+        raise UserError(
+            f"{name}: cannot be read as a picture ({width} x {height}, {pixels / 1e6:,.0f} megapixels, "
+            f"{pixels / 2**28:,.1f} GiB in memory); at most {MOST_PIXELS / 1e6:.0f} megapixels (1 GiB) are "
+            "read; make it smaller, or save it as a JPEG file that is not progressive"
+        )
 
 
-def picture_paths(path: str | os.PathLike) -> list[Path]:
-    """List the picture itself, or all pictures at any depth in a folder. Raises UserError if it has none."""
-    return list_pictures(path) if os.path.isdir(path) else [Path(path)]
-
-
-def read_folder(root: str | os.PathLike) -> dict[str, Faces]:
-    """Read labelled faces from folders named after the seven classes; ids are the paths of the pictures.
-
-    The class folders are in ``root`` itself (one part, ``all``), or in its ``train/``, ``test/`` and
-    ``validation/`` (or ``val/``, ``valid/``; parts ``train``, ``test``, ``validation``). Names of folders
-    are compared without case. ``happiness``, ``sadness`` and other synonyms are accepted.
-
-    FER2013 is often passed on as ``train/`` and ``test/``, where ``test/`` holds both published held-out
-    sets. Without a validation folder, pictures of ``test/`` named ``PublicTest_*`` go to ``validation``,
-    and the others (``PrivateTest_*``) stay in ``test``.
-
-    Raises UserError for a folder that is not a class, a class without pictures or a broken picture.
-    """
-    labelled = defaultdict(list)  # of (label, path), by part
-    folders = _folders(root)
-    if any(folder.name.lower() in SPLIT_OF for folder in folders):
-        for folder in folders:
-            if folder.name.lower() not in SPLIT_OF:
-                raise UserError(f"{folder}: not a split; expected only train/, test/ and validation/")
-            labelled[SPLIT_OF[folder.name.lower()]] += _labelled_pictures(folder)
-        if "validation" not in labelled:
-            for label, path in labelled.pop("test", []):
-                part = "validation" if path.name.startswith("PublicTest_") else "test"
-                labelled[part].append((label, path))
+def _without_end_mark(source: str | os.PathLike | BinaryIO, formats: Sequence[str]) -> bytes | None:
+    """The content of a JPEG file with its end mark, if it lacks no more than that; None otherwise."""
+    if isinstance(source, io.BytesIO):
+        content = source.getvalue()
     else:
-        labelled["all"] = _labelled_pictures(root)
-    return {
-        part: _read_all([path for _, path in pairs], np.array([label for label, _ in pairs], np.int32))
-        for part, pairs in labelled.items()
-        if pairs
-    }
+        with open(source, "rb") as file:
+            content = file.read()
+    if not content.startswith(b"\xff\xd8") or "JPEG" not in formats or content.endswith(_END_OF_JPEG):
+        return None
+    content = content.removesuffix(b"\xff")
+    # Where data are missing, what follows changes the picture; where none are, the decoder does not look.
+    pictures = []
+    for ending in (b"", _NOT_IMAGE_DATA):
+        with Image.open(io.BytesIO(content + ending + _END_OF_JPEG), formats=("JPEG",)) as picture:
+            _decode_smaller(picture)
+            _require_memory(picture, "")
+            picture.load()
+            pictures.append(picture.copy())
+    return content + _END_OF_JPEG if pictures[0] == pictures[1] else None
 
 
-def _labelled_pictures(folder: str | os.PathLike) -> list[tuple[int, Path]]:
-    """List (label, path) of all pictures in the class folders of ``folder``, sorted."""
-    classes = _folders(folder)
-    if not classes:
-        raise UserError(f"{folder}: no folders; expected one of pictures per class: {', '.join(LABELS)}")
-    return sorted((_label_of(c), path) for c in classes for path in list_pictures(c))
+def _reason(error: Exception, source: str | os.PathLike | BinaryIO) -> str:
+    """Why a file could not be read, without its path."""
+    if isinstance(error, UnidentifiedImageError):
+        return _what_it_is(source)
+    if isinstance(error, OSError) and error.strerror:
+        return os_reason(error)
+    return one_line(error)
 
 
-def _label_of(folder: Path) -> int:
-    name = _SYNONYMS.get(folder.name.lower(), folder.name.lower())
-    if name not in LABELS:
-        raise UserError(f"{folder}: {folder.name!r} is not a class; expected {', '.join(LABELS)}")
-    return LABELS.index(name)
-
-
-def _folders(root: str | os.PathLike) -> list[Path]:
-    """List the folders in ``root``, sorted, without hidden ones."""
+def _what_it_is(source: str | os.PathLike | BinaryIO) -> str:
     try:
-        return sorted(p for p in Path(root).iterdir() if p.is_dir() and not p.name.startswith("."))
+        if isinstance(source, str | os.PathLike):
+            with open(source, "rb") as file:
+                head = file.read(64)
+        else:
+            source.seek(0)
+            head = source.read(64)
     except OSError as error:
-        raise UserError(f"{root}: {os_reason(error)}; a readable folder was expected") from error
-
-
-def _read_all(paths: list[Path], labels: np.ndarray | None) -> Faces:
-    images = np.stack([read_picture(path) for path in paths])
-    return Faces(images[..., np.newaxis], labels, np.array([str(path) for path in paths]))
+        return os_reason(error)
+    if not head:
+        return "an empty file"
+    return {
+        kinds.VIDEO: "a video",
+        kinds.FOREIGN: "of a kind that cannot be read here, as HEIC is: save it as JPEG",
+        kinds.PICTURE: "damaged",
+    }.get(kinds.kind_of_content(head), "no picture by its content")

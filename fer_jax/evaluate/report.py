@@ -8,7 +8,7 @@ import pandas as pd
 
 from fer_jax.classifier import Classifier
 from fer_jax.data.faces import Faces, Splits, digest
-from fer_jax.data.load import labelled_faces, load_dataset
+from fer_jax.data.load import labelled_faces, load_to_score
 from fer_jax.data.split import rows_shared
 from fer_jax.evaluate import plots
 from fer_jax.evaluate.calibration import Bins
@@ -36,10 +36,10 @@ def load_scored(
       UserError: bad data, or no labelled faces in the split.
     """
     config = classifier.config
-    splits = load_dataset(config)
+    splits = load_to_score(config, trained_on=classifier.record.data["digest"])
     faces = labelled_faces(splits, split=config["split"], dataset=config["dataset"])
     notes = list(splits.notes)
-    if classifier.record.data["digest"] != digest(splits):
+    if len(splits.train) and classifier.record.data["digest"] != digest(splits):
         notes.append(
             f"{weights} were trained on other faces than {config['dataset']} has for training; if they "
             "include faces that are scored here, the figures below are too high"

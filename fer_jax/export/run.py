@@ -55,6 +55,8 @@ def run(command: Command) -> None:
     contents[ABOUT] = (json.dumps(about, indent=2) + "\n").encode()
     write(folder, contents)
     _print_summary(folder, contents, about)
+    if INT8 not in contents:
+        print(f"left out: {INT8}, which is for networks of at most {MOST_PARAMETERS:,} parameters")
 
 
 def _check_request(command: Command) -> Path:

@@ -3,84 +3,98 @@
 import itertools
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from fer_jax.data import photos
-from fer_jax.data.read_pictures import open_picture, picture_paths
+from fer_jax.data.contrast import describe_flat, has_contrast, refuse_flat
+from fer_jax.data.find_pictures import CLOSED, Found, describe
+from fer_jax.data.load import find_input
+from fer_jax.data.marks import MARK, is_ours
+from fer_jax.data.photos import Photo
+from fer_jax.data.read_pictures import MarkedCopy
+from fer_jax.data.words import number_of, some
 from fer_jax.errors import UserError
-from fer_jax.labels import LABELS, NUM_CLASSES
-from fer_jax.predict.table import predictions_table
-from fer_jax.runtime.files import replacing, write_text
+from fer_jax.labels import LABELS
+from fer_jax.predict.rows import Entry, FileRows, StreamRows, appended_rows
+from fer_jax.predict.table import table_header, table_rows, without_boxes
+from fer_jax.runtime import signals
+from fer_jax.runtime.files import is_stream, replacing
 from fer_jax.runtime.progress import counted
 
-_AT_ONCE = 8
-"""Pictures in memory at a time: one from a phone takes 40 MB."""
+_AT_ONCE, _PIXELS_AT_ONCE = 64, 100_000_000
+"""Most pictures in memory at a time, and the pixels after which no further one is read: 4 bytes each."""
 
 Predict = Callable[[np.ndarray], np.ndarray]
 
 
-class _Photo(NamedTuple):
-    """A picture, its faces uint8 (N, 48, 48, 1), and their places in it."""
+def predict_photos(
+    source: str,
+    predict: Predict,
+    output: Path,
+    *,
+    with_probabilities: bool,
+    found: Found | None = None,
+    key: str | None = None,
+) -> None:
+    """Write ``id,label`` and, if there are photos, ``x,y,width,height`` to ``output``, by ``appended_rows``.
 
-    path: Path
-    picture: Image.Image
-    boxes: list[photos.Box]
-    faces: np.ndarray
-
-
-class _Result(NamedTuple):
-    """What remains of a picture in memory: ``boxes`` in whole pixels, ``probabilities`` (N, 7)."""
-
-    path: Path
-    boxes: list[tuple[int, int, int, int]]
-    probabilities: np.ndarray
-    is_photo: bool
-
-
-def predict_photos(source: str, predict: Predict, output: Path, *, with_probabilities: bool) -> None:
-    """Write ``id,label`` and, if there are photos, ``x,y,width,height`` to ``output``, atomically.
-
-    A picture of 48 x 48 pixels is a face. Any other is a photo: find the faces in it, and write a copy with
-    the faces framed and named to the folder ``OUT_pictures`` beside ``OUT.csv``. Skip pictures that cannot
-    be read, and raise UserError at the end.
+    A picture of about 48 x 48 pixels is a face. Any other is a photo: find the faces in it, and if there are
+    some, write a copy with the faces framed and named to the folder ``OUT_pictures`` beside ``OUT.csv``. Skip
+    pictures that cannot be read, and raise UserError at the end.
 
     Args:
       source: a picture, or a folder of pictures at any depth.
       predict: faces uint8 (N, 48, 48, 1) -> probabilities (N, 7).
-      output: the CSV file to write.
+      output: the CSV file to write; for a pipe or device there are no copies.
       with_probabilities: whether to add a column for each label.
+      found: what ``find_input`` finds in the source; it is called if None.
+      key: see ``appended_rows``.
 
     Raises:
-      UserError: no picture there, or only in the folder of the copies; OpenCV is needed and not installed;
-        or pictures cannot be read.
+      UserError: its pictures are in the folder of the copies; OpenCV is needed and not installed; pictures or
+        folders cannot be read; or no face has contrast.
     """
-    folder = output.with_name(f"{output.stem}_pictures")
-    paths = _find_pictures(source, copies=folder)
-    root = Path(source) if Path(source).is_dir() else Path(source).parent
+    found = found or find_input(source)
+    folder = None if is_stream(output) else output.with_name(f"{output.stem}_pictures")
+    paths = _without_copies(source, found.paths, folder)
+    for line in describe(found.others):
+        print(f"left out: {line}")
     started = time.monotonic()
-    unread: list[UserError] = []
-    results: list[_Result] = []
-    taken: set[Path] = set()
-    read = _read(counted(paths, unit="picture"), unread)
-    while group := list(itertools.islice(read, _AT_ONCE)):
-        for photo, result in zip(group, _predict_group(group, predict), strict=True):
-            results.append(result)
-            if result.is_photo:
-                names = [likeliest(probabilities) for probabilities in result.probabilities]
-                target = _free_name(folder / photo.path.relative_to(root), taken)
-                _save_jpeg(photos.annotate(photo.picture, photo.boxes, names), target)
-    if not results:
-        raise UserError(str(unread[0]) if len(unread) == 1 else f"{source}: none of its pictures can be read")
-    write_text(output, _table(results, with_probabilities=with_probabilities))
-    _print_summary(results, output, folder, seconds=time.monotonic() - started)
-    if unread:
-        failed = f"{len(unread):,} of {len(paths):,} pictures"
-        raise UserError(f"{source}: {failed} cannot be read; the others are in {output}")
+    rows, copies = _write_rows(source, paths, predict, (output, folder, key), with_probabilities)
+    now, entries = _sum(rows.entries[rows.kept :], "pictures"), rows.entries
+    _print_summary(entries, output, rate=now / (time.monotonic() - started))
+    copies.finish()
+    _raise_for_unread(source, found, entries, output)
+
+
+def _write_rows(
+    source: str,
+    paths: Sequence[Path],
+    predict: Predict,
+    target: tuple[Path, Path | None, str | None],
+    with_probabilities: bool,
+) -> tuple[FileRows | StreamRows, "_Copies"]:
+    """Write the table and the copies; ``target`` is the output, the folder of the copies, and the key."""
+    output, folder, key = target
+    # The first line of a stream cannot be changed when the first photo comes.
+    with_boxes = folder is not None or photos.any_photo(paths)
+    header = table_header(with_boxes=with_boxes, with_probabilities=with_probabilities)
+    with appended_rows(output, header, key) as rows, signals.telling(rows.told):
+        copies = _Copies(folder, Path(source), rows.entries)
+        done = _sum(rows.entries, "pictures")
+        for group in _groups(photos.read_photos(counted(paths[done:], unit="picture"))):
+            text, entry = _predict_group(group, predict, copies, with_boxes, with_probabilities)
+            _print_errors(entry, alone=len(paths) == 1)
+            rows.append(text, entry)
+        _require_faces(source, rows.entries)
+        rows.finish(None if any(entry["photos"] for entry in rows.entries) else without_boxes)
+    return rows, copies
 
 
 def likeliest(probabilities: np.ndarray) -> str:
@@ -88,83 +102,194 @@ def likeliest(probabilities: np.ndarray) -> str:
     return f"{LABELS[int(probabilities.argmax())]} {100 * probabilities.max():.0f} %"
 
 
-def _find_pictures(source: str, *, copies: Path) -> list[Path]:
-    """List the pictures of ``source`` except those in ``copies``, since this command writes there."""
-    found, folder = picture_paths(source), copies.resolve()
-    kept = [path for path in found if not path.parent.resolve().is_relative_to(folder)]
+def _without_copies(source: str, paths: Sequence[Path], folder: Path | None) -> list[Path]:
+    """The paths except those in ``folder``, since this command writes there."""
+    if folder is None:
+        return list(paths)
+    copies = folder.resolve()
+    in_copies = {parent: parent.resolve().is_relative_to(copies) for parent in {p.parent for p in paths}}
+    kept = [path for path in paths if not in_copies[path.parent]]
     if not kept:
         raise UserError(
-            f"{source}: its pictures are in {copies}/, where those with marked faces would be written; "
+            f"{source}: its pictures are in {folder}/, where those with marked faces would be written; "
             "give --output another name"
         )
-    if left_out := len(found) - len(kept):
-        print(
-            f"left out: {_count(left_out, 'picture')} in {copies}/, the folder of pictures with marked faces"
-        )
+    if left_out := len(paths) - len(kept):
+        count = number_of(left_out, "picture")
+        print(f"left out: {count} in {folder}/, the folder of pictures with marked faces")
     return kept
 
 
-def _read(paths: Iterable[Path], unread: list[UserError]) -> Iterator[_Photo]:
-    """Yield each picture with its faces; print and append to ``unread`` why one cannot be read."""
-    for path in paths:
-        try:
-            picture = open_picture(path)
-        except UserError as error:
-            print(f"left out: {error}", file=sys.stderr)
-            unread.append(error)
-        else:
-            yield _Photo(path, picture, *photos.faces_of(picture))
+def _groups(items: Iterable[Photo | UserError]) -> Iterator[list[Photo | UserError]]:
+    """Gather pictures to predict their faces at once, as many as memory should hold."""
+    group, pixels = [], 0
+    for item in items:
+        group.append(item)
+        pixels += item.picture.width * item.picture.height if isinstance(item, Photo) else 0
+        if len(group) == _AT_ONCE or pixels >= _PIXELS_AT_ONCE:
+            yield group
+            group, pixels = [], 0
+    if group:
+        yield group
 
 
-def _predict_group(group: list[_Photo], predict: Predict) -> list[_Result]:
-    """Predict all faces of a few pictures at once."""
-    probabilities = predict(np.concatenate([photo.faces for photo in group]))
-    parts = np.split(probabilities, np.cumsum([len(photo.faces) for photo in group])[:-1])
-    results = []
-    for photo, part in zip(group, parts, strict=True):
-        boxes = [photos.whole_pixels(box, photo.picture.size) for box in photo.boxes]
-        results.append(_Result(photo.path, boxes, part, not photos.is_face(photo.picture)))
-    return results
-
-
-def _table(results: list[_Result], *, with_probabilities: bool) -> str:
-    boxes = [box for result in results for box in result.boxes]
-    return predictions_table(
-        [str(result.path) for result in results for _ in result.boxes],
-        np.concatenate([np.zeros((0, NUM_CLASSES)), *(result.probabilities for result in results)]),
+def _predict_group(
+    group: Sequence[Photo | UserError],
+    predict: Predict,
+    copies: "_Copies",
+    with_boxes: bool,
+    with_probabilities: bool,
+) -> tuple[str, Entry]:
+    """Predict all faces of a few pictures at once, and write the copies: their rows, and what to note."""
+    read = [item for item in group if isinstance(item, Photo)]
+    probabilities = predict(np.concatenate([np.zeros((0, 48, 48, 1), np.uint8), *(p.faces for p in read)]))
+    parts = np.split(probabilities, np.cumsum([len(photo.faces) for photo in read])[:-1]) if read else []
+    for photo, part in zip(read, parts, strict=True):
+        if photo.boxes and not photos.is_face(photo.picture):
+            copies.write(photo, [likeliest(row) for row in part])
+    text = table_rows(
+        [photo.name for photo in read for _ in photo.boxes],
+        probabilities,
         with_probabilities=with_probabilities,
-        # Pictures that are faces have no place in a larger picture.
-        boxes=boxes if any(result.is_photo for result in results) else None,
+        boxes=[place for photo in read for place in photo.places()] if with_boxes else None,
     )
+    return text, _entry_of(group, read) | {"copies": copies.take_names()}
 
 
-def _free_name(target: Path, taken: set[Path]) -> Path:
-    """Make ``target`` the name of a JPEG file that is not in ``taken``, and add it there."""
-    if target.suffix.lower() not in (".jpg", ".jpeg"):
-        target = target.with_name(f"{target.name}.jpg")
-    others = (target.with_stem(f"{target.stem}-{number}") for number in itertools.count(2))
-    free = next(name for name in itertools.chain([target], others) if name not in taken)
-    taken.add(free)
-    return free
+def _entry_of(group: Sequence[Photo | UserError], read: Sequence[Photo]) -> Entry:
+    errors = [item for item in group if isinstance(item, UserError)]
+    remarks = defaultdict(list)
+    for photo in read:
+        for remark in photo.remarks:
+            remarks[remark].append(photo.name)
+    return {
+        "pictures": len(group),
+        "rows": sum(len(photo.boxes) for photo in read),
+        "photos": sum(not photos.is_face(photo.picture) for photo in read),
+        "faceless": [photo.name for photo in read if not photo.boxes],
+        "flat": [photo.name for photo in read for seen in has_contrast(photo.faces) if not seen],
+        "remarks": remarks,
+        "ours": [str(error) for error in errors if isinstance(error, MarkedCopy)],
+        "unread": [str(error) for error in errors if not isinstance(error, MarkedCopy)],
+    }
+
+
+def _print_errors(entry: Entry, *, alone: bool) -> None:
+    """Print why pictures cannot be read; raise UserError instead if there is one alone."""
+    errors = entry["unread"] + (entry["ours"] if alone else [])
+    if errors and alone:
+        raise UserError(errors[0])
+    for error in errors:
+        print(f"left out: {error}", file=sys.stderr)
+
+
+def _require_faces(source: str, entries: Sequence[Entry]) -> None:
+    """Raise UserError if no picture could be read, or no face has contrast."""
+    pictures, faces = _sum(entries, "pictures"), _sum(entries, "rows")
+    unread, ours = _all(entries, "unread"), _all(entries, "ours")
+    if len(unread) + len(ours) == pictures:
+        reason = "can be read" if unread else "is a photo: fer_jax has written them, with faces marked"
+        raise UserError(f"{source}: none of its pictures {reason}")
+    if faces and len(_all(entries, "flat")) == faces:
+        raise refuse_flat(source, faces)
+
+
+class _Copies:
+    """Copies of photos with their faces marked, in ``folder``; None for no copies."""
+
+    def __init__(self, folder: Path | None, source: Path, entries: Sequence[Entry]) -> None:
+        self._folder, self._root = folder, source if source.is_dir() else source.parent
+        self._taken = set(_all(entries, "copies"))
+        self._new: list[str] = []
+
+    def write(self, photo: Photo, names: Sequence[str]) -> None:
+        """Write a copy of a photo with a frame around each face and its name above."""
+        if self._folder is None:
+            return
+        relative = self._free_name(Path(photo.name).relative_to(self._root))
+        target = self._folder / relative
+        with signals.held():
+            _save_jpeg(photos.annotate(photo.picture, photo.boxes, names), target)
+        self._taken.add(str(relative))
+        self._new.append(str(relative))
+
+    def _free_name(self, name: Path) -> Path:
+        """Make ``name`` that of a JPEG file that is not taken."""
+        if name.suffix.lower() not in (".jpg", ".jpeg"):
+            name = name.with_name(f"{name.name}.jpg")
+        others = (name.with_stem(f"{name.stem}-{number}") for number in itertools.count(2))
+        return next(free for free in itertools.chain([name], others) if str(free) not in self._taken)
+
+    def take_names(self) -> list[str]:
+        """Names of the copies, within the folder, that were written since the last call."""
+        names, self._new = self._new, []
+        return names
+
+    def finish(self) -> None:
+        """Remove the copies of earlier commands that this one has not written, and print what there is."""
+        if self._folder is None:
+            print("left out: copies with faces marked, since the output is no plain file")
+            return
+        removed = 0
+        for path in sorted(self._folder.rglob("*.jp*g")) if self._folder.is_dir() else []:
+            if str(path.relative_to(self._folder)) not in self._taken and _is_our_copy(path):
+                with signals.held():
+                    path.unlink()
+                removed += 1
+        if removed:
+            print(f"removed: {number_of(removed, 'copy', 'copies')} of an earlier command in {self._folder}/")
+        if self._taken:
+            count = number_of(len(self._taken), "picture")
+            print(f"written: {self._folder}/, {count} with faces marked")
+
+
+def _is_our_copy(path: Path) -> bool:
+    try:
+        with Image.open(path, formats=("JPEG",)) as picture:
+            return path.is_file() and is_ours(picture)
+    except Exception:  # of a file that is not ours, Pillow raises nearly anything
+        return False
 
 
 def _save_jpeg(picture: Image.Image, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as temporary:
-        picture.save(temporary, format="jpeg", quality=92)
+        picture.save(temporary, format="jpeg", quality=92, comment=MARK.encode())
 
 
-def _print_summary(results: list[_Result], output: Path, folder: Path, *, seconds: float) -> None:
-    faces = sum(len(result.boxes) for result in results)
-    rate = len(results) / seconds
-    print(f"{_count(faces, 'face')} in {_count(len(results), 'picture')}, {rate:,.1f} pictures/s")
-    if without := [str(result.path) for result in results if not result.boxes]:
-        some = ", ".join(without[:5]) + (", ..." if len(without) > 5 else "")
-        print(f"no face found in {len(without):,} of them: {some}")
-    print(f"written: {output}, {faces:,} rows")
-    if marked := sum(result.is_photo for result in results):
-        print(f"written: {folder}/, {_count(marked, 'picture')} with faces marked")
+def _print_summary(entries: Sequence[Entry], output: Path, *, rate: float) -> None:
+    pictures, faces = _sum(entries, "pictures"), _sum(entries, "rows")
+    ours, faceless, flat = (_all(entries, name) for name in ("ours", "faceless", "flat"))
+    read = pictures - len(_all(entries, "unread")) - len(ours)
+    print(f"{number_of(faces, 'face')} in {number_of(read, 'picture')}, {rate:,.1f} pictures/s")
+    if faceless:
+        print(f"no face found in {len(faceless):,} of them: {some(faceless)}")
+        print("  (faces that are cropped already are taken as they are at 40 to 64 pixels a side)")
+    if flat:
+        print(describe_flat(flat, faces))
+    remarks = defaultdict(list)
+    for entry in entries:
+        for remark, names in entry["remarks"].items():
+            remarks[remark] += names
+    for remark, names in remarks.items():
+        print(f"{number_of(len(names), 'picture')} {remark}: {some(names)}")
+    if ours:
+        print(f"left out: {number_of(len(ours), 'picture')} that fer_jax has written, with faces marked")
+    print(f"written: {output}, {number_of(faces, 'row')}")
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("s" if number != 1 else "")
+def _raise_for_unread(source: str, found: Found, entries: Sequence[Entry], output: Path) -> None:
+    unread, closed = len(_all(entries, "unread")), sum(other.why == CLOSED for other in found.others)
+    if unread:
+        failed = f"{unread:,} of {number_of(_sum(entries, 'pictures'), 'picture')}"
+        raise UserError(f"{source}: {failed} cannot be read; the others are in {output}")
+    if closed:
+        raise UserError(f"{source}: {number_of(closed, 'folder')} cannot be listed; the rest is in {output}")
+
+
+def _sum(entries: Sequence[Entry], name: str) -> int:
+    return sum(entry[name] for entry in entries)
+
+
+def _all(entries: Sequence[Entry], name: str) -> list[Any]:
+    return [item for entry in entries for item in entry[name]]

@@ -1,5 +1,7 @@
 """Make the table that ``--mode=predict`` writes."""
 
+import csv
+import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,15 +9,23 @@ import pandas as pd
 
 from fer_jax.labels import LABELS
 
+_PLACE = ("x", "y", "width", "height")
 
-def predictions_table(
+
+def table_header(*, with_boxes: bool, with_probabilities: bool) -> str:
+    """Make the first line: ``id,label``, the columns of ``boxes``, and those of the labels."""
+    places, names = _PLACE if with_boxes else (), LABELS if with_probabilities else ()
+    return ",".join(["id", "label", *places, *names]) + "\n"
+
+
+def table_rows(
     ids: Sequence[str] | np.ndarray,
     probabilities: np.ndarray,
     *,
     with_probabilities: bool,
     boxes: Sequence[tuple[int, int, int, int]] | None = None,
 ) -> str:
-    """Make CSV text with one row for each face.
+    """Make CSV text with one row for each face, without the header.
 
     Args:
       ids: of the faces, (N,).
@@ -25,7 +35,15 @@ def predictions_table(
     """
     frame = pd.DataFrame({"id": ids, "label": probabilities.argmax(1)})
     if boxes is not None:
-        frame[["x", "y", "width", "height"]] = np.array(boxes, np.int64).reshape(-1, 4)
+        frame[list(_PLACE)] = np.array(boxes, np.int64).reshape(-1, 4)
     if with_probabilities:
         frame[list(LABELS)] = probabilities
-    return frame.to_csv(index=False, lineterminator="\n", float_format="%.6f")
+    return frame.to_csv(index=False, header=False, lineterminator="\n", float_format="%.6f")
+
+
+def without_boxes(text: str) -> str:
+    """The table without the columns of ``boxes``: where all pictures are faces, they say nothing."""
+    result = io.StringIO()
+    writer = csv.writer(result, lineterminator="\n")
+    writer.writerows(row[:2] + row[2 + len(_PLACE) :] for row in csv.reader(io.StringIO(text)))
+    return result.getvalue()

@@ -1,6 +1,6 @@
 """The flags, and what is printed when a command ends before its end."""
 
-import contextlib
+import functools
 import platform
 import re
 import shlex
@@ -18,10 +18,21 @@ from fer_jax import modes
 from fer_jax.errors import UserError
 from fer_jax.runtime import signals
 from fer_jax.runtime.command import Command, make_command
-from fer_jax.runtime.files import STANDARD_OUTPUT, one_line, os_reason
+from fer_jax.runtime.files import one_line, os_reason
 from fer_jax.runtime.flags import parse_flags
 from fer_jax.runtime.signals import Stopped
 from fer_jax.runtime.startup import configure_process
+
+USAGE = """Facial expressions: train, evaluate, predict, explain, export, serve.
+
+{program} --config=cnn                            train on built-in drawn faces
+{program} --config=cnn --config.dataset=PATH      ... on a CSV file or a folder of pictures
+{program} --mode=eval --workdir=runs/cnn          confusion matrix, figures for each class
+{program} --config=best --mode=predict --input=PATH --output=OUT.csv
+{program} --config=cnn --mode=explain [--input=PATH] [--output=DIR]
+{program} --config=cnn --mode=export --output=DIR
+{program} --config=best --mode=serve              a web page for photos
+"""
 
 # No default here: ml_collections would load it, and fail on a misspelt field, before flags are parsed.
 CONFIG = config_flags.DEFINE_config_file(
@@ -47,10 +58,13 @@ OUTPUT = flags.DEFINE_string(
 PROBABILITIES = flags.DEFINE_bool("probabilities", False, "predict: add a column for each expression.")
 
 
-def run() -> None:
-    """Run the command line, and end the process with its status; every error is one line."""
+def run(program: str) -> None:
+    """Run the command line, and end the process with its status; every error is one line.
+
+    ``program`` is how the user starts it, for the help.
+    """
     try:
-        app.run(main, flags_parser=parse_flags)
+        app.run(main, flags_parser=functools.partial(parse_flags, usage=USAGE.format(program=program)))
     except UserError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
@@ -71,8 +85,7 @@ def main(argv: list[str]) -> None:
     configure_process()
     command = _command()
     run_mode = modes.runner(command)
-    with _printing_elsewhere(command):
-        run_mode(command)
+    run_mode(command)
     # Python's shutdown takes a while with JAX, and a signal would then look like a failure.
     signals.leave_without_waiting(0)
 
@@ -89,13 +102,6 @@ def _command() -> Command:
         output=OUTPUT.value,
         probabilities=PROBABILITIES.value,
     )
-
-
-def _printing_elsewhere(command: Command) -> contextlib.AbstractContextManager:
-    """Print to standard error while standard output gets the table."""
-    if command.output in (STANDARD_OUTPUT, "/dev/stdout"):
-        return contextlib.redirect_stdout(sys.stderr)
-    return contextlib.nullcontext()
 
 
 def _no_memory(error: Exception) -> str | None:

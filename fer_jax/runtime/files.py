@@ -11,12 +11,9 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from fer_jax.errors import UserError
-
-STANDARD_OUTPUT = "-"
-"""The path that means standard output."""
 
 _temporaries: set[Path] = set()
 _beginning = threading.Lock()
@@ -57,21 +54,27 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 def is_stream(path: str | os.PathLike) -> bool:
     """Whether ``path`` is written through: ``-``, a pipe, a device, or a name for an open file."""
     path = Path(path)
-    if str(path) == STANDARD_OUTPUT or path.absolute().parts[1:2] in (("dev",), ("proc",)):
+    if is_standard_output(path) or path.absolute().parts[1:2] in (("dev",), ("proc",)):
         return True
     try:
         mode = path.stat().st_mode
-    except FileNotFoundError:
+    except OSError:  # it is not there, or cannot be: whoever writes it says why
         return False
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
-def open_stream(path: str | os.PathLike) -> Any:
+def is_standard_output(path: str | os.PathLike) -> bool:
+    """Whether ``path`` means standard output, as ``-`` does."""
+    return str(path) in ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+
+
+def open_stream(path: str | os.PathLike) -> BinaryIO:
     """Open what ``is_stream`` names, to write bytes to it."""
-    if str(path) == STANDARD_OUTPUT:
+    # What is open as standard output may be a file, which another opening would cut off.
+    if is_standard_output(path):
         sys.stdout.flush()
         return os.fdopen(os.dup(1), "wb")
-    return open(path, "wb")
+    return open(path, "ab")
 
 
 def _write_through(temporary: Path, path: Path) -> None:
@@ -83,6 +86,21 @@ def _take_the_place(temporary: Path, target: Path) -> None:
     with contextlib.suppress(OSError):
         shutil.copymode(target, temporary)  # who may read it
     os.replace(temporary, target)
+
+
+def check_folder(folder: Path, *, named: str) -> None:
+    """Raise UserError unless files can be made in ``folder``, or in what it would be made in.
+
+    ``named`` is the flag that names it.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not existing.is_dir():
+        raise UserError(f"{existing}: is a file; a folder to write to was expected by {named}")
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise UserError(f"{existing}: {os_reason(error)}; {named} needs a folder to write to") from error
 
 
 def remove_temporaries() -> None:

@@ -15,6 +15,8 @@ from fer_jax.runtime.files import one_line
 _CONFIG = re.compile(r"--?config(=|$)")
 _FIELD = re.compile(r"--?config\.([\w.]+)")
 _DEFAULT = "cnn"
+_COMMAND_LINE = "fer_jax.runtime.command_line"
+"""The module that defines our flags."""
 
 
 def complete(argv: list[str]) -> list[str]:
@@ -39,14 +41,15 @@ def complete(argv: list[str]) -> list[str]:
     return [argv[0], f"--config={config}", *others]
 
 
-def parse_flags(argv: list[str]) -> list[str]:
+def parse_flags(argv: list[str], *, usage: str = "") -> list[str]:
     """Parse ``argv`` for ``absl.app.run``, and return what is not a flag.
 
     Ends the program with one line and status 1 for a wrong flag, config field, value or file: while flags
-    are parsed, any error is the user's. ``--help`` ends it with status 0.
+    are parsed, any error is the user's. ``--help`` prints ``usage`` and the flags, and ends it with status 0.
     """
     if asked := {"--help", "-help", "-h", "-?", "--helpshort", "--helpfull"}.intersection(argv):
-        _print_help(everything="--helpfull" in asked)
+        print(usage)
+        print(_help(everything="--helpfull" in asked))
         sys.exit(0)
     try:
         rest = flags.FLAGS(argv)
@@ -96,9 +99,7 @@ def _explain(error: Exception, argv: list[str]) -> str:
         leaves = {field for field in fields if field.rpartition(".")[2] == error.flagname}
         if leaves:
             return f"no flag --{error.flagname}; a field of the config is set by --config.{min(leaves)}=VALUE"
-        names = sorted(
-            flag.name for flag in flags.FLAGS.get_key_flags_for_module("fer_jax.runtime.command_line")
-        )
+        names = sorted(flag.name for flag in flags.FLAGS.get_key_flags_for_module(_COMMAND_LINE))
         return f"no flag --{error.flagname}; there are --{', --'.join(names)}, and --config.FIELD=VALUE"
     if isinstance(error, flags.Error | TypeError | ValueError | IndexError):
         return _reason(error)
@@ -137,9 +138,5 @@ def _reason(error: Exception) -> str:
     return one_line(error).removeprefix("ERROR:: ")
 
 
-def _print_help(*, everything: bool) -> None:
-    print(sys.modules["__main__"].__doc__ or fer_jax.__doc__)
-    if everything:
-        print(flags.FLAGS.get_help())
-    else:
-        print(flags.FLAGS.module_help("fer_jax.runtime.command_line"))
+def _help(*, everything: bool) -> str:
+    return flags.FLAGS.get_help() if everything else flags.FLAGS.module_help(_COMMAND_LINE)

@@ -9,17 +9,16 @@ from fer_jax.runtime import signals
 
 def program() -> None:
     """Run the command line; signals are watched before the imports that take seconds."""
-    signals.watch(shlex.join(_words(sys.argv)))
+    signals.watch(shlex.join([*words(sys.argv[0]), *sys.argv[1:]]))
     from fer_jax.runtime import flags, streams
 
     streams.prepare()
     sys.argv = flags.complete(sys.argv)
     from fer_jax.runtime import command_line
 
-    command_line.run()
+    command_line.run(shlex.join(words(sys.argv[0])))
 
 
-def _words(argv: list[str]) -> list[str]:
-    """The command as its user typed it."""
-    script = Path(argv[0])
-    return ["python", *argv] if script.suffix == ".py" else [script.name, *argv[1:]]
+def words(script: str) -> list[str]:
+    """How the user starts ``script``, the program."""
+    return ["python", script] if script.endswith(".py") else [Path(script).name]

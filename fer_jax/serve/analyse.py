@@ -16,7 +16,8 @@ from PIL import Image
 from fer_jax.classifier import Classifier
 from fer_jax.data import photos
 from fer_jax.data.batches import padded_batches
-from fer_jax.data.read_pictures import open_picture
+from fer_jax.data.contrast import has_contrast
+from fer_jax.data.read_pictures import MarkedCopy, open_picture
 from fer_jax.errors import UserError
 from fer_jax.explain.saliency import grad_cam_layer, make_grad_cam
 from fer_jax.labels import LABELS
@@ -105,6 +106,14 @@ def make_analyse(networks: Sequence[Network]) -> Callable[[bytes], dict[str, Any
                 "No face found. The detector looks for upright faces seen from the front, with both eyes "
                 "in view; a larger or brighter picture, or a closer crop, may help.",
             )
+        seen = has_contrast(faces)
+        if not seen.any():
+            raise Refused(
+                422,
+                "The picture shows nothing: it is black, white or of one grey. It may be transparent, or "
+                "stored with values from 0 to 1 instead of 0 to 255.",
+            )
+        boxes, faces = [box for box, kept in zip(boxes, seen, strict=True) if kept], faces[seen]
         return to_answer(picture.size, boxes, faces, *look_at(networks, faces))
 
     return analyse
@@ -121,6 +130,10 @@ def read_upload(body: bytes) -> Image.Image:
             raise _too_large(f"{np.ceil(megapixels):.0f} megapixels ({width} x {height})")
         try:
             return open_picture(io.BytesIO(body), name="upload", formats=_formats())
+        except MarkedCopy as error:
+            raise Refused(
+                422, "This copy has faces marked by fer_jax already. Choose the photo that it was made of."
+            ) from error
         except UserError as error:
             raise Refused(
                 415, "The picture is damaged or incomplete and cannot be read. Try to save it again."

@@ -94,6 +94,9 @@ def _announce(listener: socket.socket) -> None:
     if not _is_local(listener):
         risk = "anybody on the network can use this page, and pictures travel to it unencrypted"
         print(f"warning: {risk}; see docs/serve.md")
+    if ipaddress.ip_address(host).is_unspecified:  # all addresses of this computer, and none to open
+        print(f"other computers open http://{socket.gethostname()}:{port}")
+        host = "127.0.0.1"
     print(f"serving on http://{f'[{host}]' if ':' in host else host}:{port} (Ctrl-C ends it)", flush=True)
 
 

@@ -1,0 +1,85 @@
+"""``--mode=predict`` on a CSV file: write a row for each face, and score them if the file has labels."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fer_jax.data.contrast import describe_flat, has_contrast, refuse_flat
+from fer_jax.data.read_csv import CsvTable, read_csv_chunks
+from fer_jax.data.words import number_of
+from fer_jax.predict.rows import Entry, appended_rows
+from fer_jax.predict.table import table_header, table_rows
+from fer_jax.runtime import signals
+
+Predict = Callable[[np.ndarray], np.ndarray]
+"""Faces uint8 (N, 48, 48, 1) -> probabilities (N, 7)."""
+
+
+def predict_csv(
+    source: str, predict: Predict, output: Path, *, with_probabilities: bool, key: str | None = None
+) -> None:
+    """Write ``id,label`` for each row of a CSV file, a few hundred at a time, by ``appended_rows``.
+
+    Print the accuracy if the file has labels, and which faces have no contrast.
+
+    Args:
+      source: the CSV file; a pipe will do.
+      predict: the network.
+      output: the CSV file to write.
+      with_probabilities: whether to add a column for each label.
+      key: see ``appended_rows``.
+
+    Raises:
+      UserError: bad input, or none of its faces has contrast.
+    """
+    header = table_header(with_boxes=False, with_probabilities=with_probabilities)
+    most = 0
+    with appended_rows(output, header, key) as rows, signals.telling(rows.told):
+        done = sum(entry["rows"] for entry in rows.entries)
+        options = {"skip": len(rows.entries), "rows_skipped": done}
+        for table in read_csv_chunks(source, require_labels=False, **options):
+            faces = table.faces
+            most = max(most, len(faces))
+            probabilities = _predict_padded(predict, faces.images, most)
+            text = table_rows(faces.ids, probabilities, with_probabilities=with_probabilities)
+            rows.append(text, _entry_of(table, probabilities))
+        entries = rows.entries
+        total, flat = sum(entry["rows"] for entry in entries), [i for e in entries for i in e["flat"]]
+        if flat and len(flat) == total:
+            raise refuse_flat(source, total)
+        rows.finish()
+    if flat:
+        print(describe_flat(flat, total))
+    for part, (right, labelled) in _scores(entries).items():
+        print(f"accuracy {right / labelled:.2%}: {right:,} of {labelled:,}{part} as labelled in {source}")
+    print(f"written: {output}, {number_of(total, 'row')}")
+
+
+def _predict_padded(predict: Predict, images: np.ndarray, size: int) -> np.ndarray:
+    """Predict as many faces as ever before: a network is compiled for each size of a batch."""
+    padding = np.zeros((size - len(images), *images.shape[1:]), np.uint8)
+    return predict(np.concatenate([images, padding]))[: len(images)]
+
+
+def _entry_of(table: CsvTable, probabilities: np.ndarray) -> Entry:
+    faces = table.faces
+    entry = {"rows": len(faces), "flat": [str(i) for i in faces.ids[~has_contrast(faces.images)]]}
+    if faces.labels is None:
+        return entry | {"scores": {}}
+    right = probabilities.argmax(1) == faces.labels
+    # Figures of training faces say little, so that each part has its own.
+    usage = np.full(len(faces), "") if table.usage is None else table.usage
+    scores = {part: [int(right[usage == part].sum()), int((usage == part).sum())] for part in set(usage)}
+    return entry | {"scores": scores}
+
+
+def _scores(entries: Sequence[Entry]) -> dict[str, tuple[int, int]]:
+    """Faces named as their labels say, and all that have labels, by part: `` of Training``, or empty."""
+    parts = sorted({part for entry in entries for part in entry["scores"]})
+    return {
+        part and f" of {part}": tuple(
+            sum(entry["scores"].get(part, (0, 0))[place] for entry in entries) for place in (0, 1)
+        )
+        for part in parts
+    }
