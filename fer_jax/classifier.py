@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from fer_jax.checkpoints.weights import Record, Weights
 from fer_jax.data import photos
-from fer_jax.data.read_pictures import open_picture, to_face, to_grey
+from fer_jax.data.read_pictures import Opened, load_picture, to_face, to_grey
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
 from fer_jax.models import count_parameters, create_model
@@ -102,7 +102,7 @@ class Classifier:
           UserError: another shape or dtype, a picture that cannot be read, or unknown views.
         """
         if isinstance(images, Picture):
-            images = to_face(to_grey(_open(images)))
+            images = to_face(to_grey(_open(images).picture))
         faces, is_one = _as_faces(np.asarray(images))
         if views not in VIEWS:
             raise UserError(f"views={views!r} is unknown; choose one of {', '.join(VIEWS)}")
@@ -118,7 +118,8 @@ class Classifier:
     def predict_photo(self, photo: Picture, *, views: str = "one") -> list[PhotoFace]:
         """Find the faces in a photo, from left to right, and predict each; an empty list if there is none.
 
-        A picture as small as a face, 48 x 48 pixels, is taken whole. Needs OpenCV (requirements-photos.txt).
+        A picture as small as a face, 40 to 64 pixels a side, is taken whole. Needs OpenCV
+        (requirements-photos.txt).
 
         Args:
           photo: of any size and colour, turned as its EXIF data says.
@@ -127,11 +128,13 @@ class Classifier:
         Raises:
           UserError: OpenCV is not installed, the photo cannot be read, or unknown views.
         """
-        picture = _open(photo)
-        boxes, faces = photos.faces_of(picture)
+        opened = _open(photo)
+        found = photos.Photo(
+            "", opened.picture, opened.size, *photos.faces_of(opened.picture), opened.remarks
+        )
         return [
-            PhotoFace(photos.whole_pixels(box, picture.size), row, self.labels[int(row.argmax())])
-            for box, row in zip(boxes, self.predict(faces, views=views), strict=True)
+            PhotoFace(place, row, self.labels[int(row.argmax())])
+            for place, row in zip(found.places(), self.predict(found.faces, views=views), strict=True)
         ]
 
     def forward(self, views: str) -> Callable:
@@ -161,10 +164,10 @@ def _make_forward(network: str, views: str, temperature: float) -> Callable:
     return make_forward(model=model, normalize_kind=config["normalize"], views=views, temperature=temperature)
 
 
-def _open(picture: Picture) -> Image.Image:
+def _open(picture: Picture) -> Opened:
     """Open a picture in mode L or RGB, upright. Raises UserError if it cannot be read."""
     if not isinstance(picture, Image.Image):
-        return open_picture(picture)
+        return load_picture(picture)
     # As a file, so that pictures of all modes are read by the same rules; this one keeps every pixel.
     file = io.BytesIO()
     try:
@@ -174,7 +177,7 @@ def _open(picture: Picture) -> Image.Image:
         upright.save(file, format="tiff")
     except Exception as error:  # pixels are decoded only now, and decoders raise nearly anything
         raise UserError(f"a picture of mode {picture.mode} cannot be read ({one_line(error)})") from error
-    return open_picture(file, name=f"a picture of mode {picture.mode}")
+    return load_picture(file, name=f"a picture of mode {picture.mode}")
 
 
 def _as_faces(images: np.ndarray) -> tuple[np.ndarray, bool]:
