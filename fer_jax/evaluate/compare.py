@@ -11,6 +11,7 @@ import numpy as np
 from fer_jax.checkpoints.choose import choose, command_of_seed, seed_folders
 from fer_jax.classifier import Classifier
 from fer_jax.data.faces import Faces
+from fer_jax.data.words import number_of
 from fer_jax.evaluate.metrics import accuracy_interval, summarize
 from fer_jax.evaluate.report import load_scored, report, score
 from fer_jax.evaluate.step import score_probabilities
@@ -96,7 +97,7 @@ def seeds_table(summary: Mapping[str, Any], scored: Mapping[str, Any]) -> str:
     others = {name: row for name, row in summary.items() if name != "seeds"}
     for name, figures in (summary["seeds"] | others).items():
         rows.append((name.replace("_", " "), *_cells(figures)))
-    head = f"\n{scored['split']}, {scored['num_examples']:,} faces, views: {scored['views']}\n"
+    head = f"\n{scored['split']}, {number_of(scored['num_examples'], 'face')}, views: {scored['views']}\n"
     return head + _align(rows, (20, 10, 10, 10, 8))
 
 

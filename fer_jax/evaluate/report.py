@@ -10,6 +10,7 @@ from fer_jax.classifier import Classifier
 from fer_jax.data.faces import Faces, Splits, digest
 from fer_jax.data.load import labelled_faces, load_to_score
 from fer_jax.data.split import rows_shared
+from fer_jax.data.words import number_of
 from fer_jax.evaluate import plots
 from fer_jax.evaluate.calibration import Bins
 from fer_jax.evaluate.metrics import accuracy_interval, summarize
@@ -67,7 +68,7 @@ def score_and_report(classifier: Classifier, splits: Splits, workdir: Path) -> N
 def score(classifier: Classifier, faces: Faces) -> tuple[dict[str, Any], Bins]:
     """Score labelled ``faces`` -> the content of ``eval/metrics.json``, and the bins of confidence."""
     config = classifier.config
-    with announced(f"scoring {len(faces):,} faces"):
+    with announced(f"scoring {number_of(len(faces), 'face')}"):
         result = evaluate(
             make_eval_step(classifier.forward(config["views"])),
             classifier.weights.variables,
@@ -99,7 +100,8 @@ def _write(folder: Path, text: str, result: dict[str, Any], bins: Bins, run: str
     confusion = np.array(result["confusion_matrix"])
     table = pd.DataFrame(confusion, index=pd.Index(LABELS, name="true"), columns=LABELS)
     write_text(folder / "confusion_matrix.csv", table.to_csv())
-    title = f"{run}\n{result['split']}: {result['accuracy']:.1%} of {result['num_examples']:,} faces"
+    faces = number_of(result["num_examples"], "face")
+    title = f"{run}\n{result['split']}: {result['accuracy']:.1%} of {faces}"
     plots.save_confusion_matrix(folder / "confusion_matrix.png", confusion, title=title)
     title = f"{run}\n{result['split']}, views: {result['views']}"
     plots.save_reliability(folder / "reliability.png", bins, title=title)
@@ -118,10 +120,11 @@ def report_text(result: dict[str, Any], *, epoch: int) -> str:
         values = "".join(f"{figures[name]:>11.3f}" for name in ("precision", "recall", "f1"))
         classes.append(f"{label:<{width}}{values}{figures['support']:>11,}")
     low, high = accuracy_interval(np.array(result["confusion_matrix"]))
+    faces = number_of(result["num_examples"], "face")
     totals = (
         f"accuracy {result['accuracy']:.2%}, balanced accuracy {result['balanced_accuracy']:.2%}, "
         f"macro F1 {result['macro_f1']:.3f}, loss {result['loss']:.3f} "
-        f"({result['split']}, {result['num_examples']:,} faces, views: {result['views']}, epoch {epoch})\n"
+        f"({result['split']}, {faces}, views: {result['views']}, epoch {epoch})\n"
         f"95% interval of the accuracy {low:.2%} to {high:.2%}; "
         f"expected calibration error {result['expected_calibration_error']:.2%}"
     )

@@ -46,11 +46,11 @@ def run(command: Command) -> None:
     classifier = choose(command).on_device()
     faces = _load_faces(classifier.config, command.input)
     folder = Path(command.output) if command.output else command.workdir / "explain"
-    print(f"predicting {len(faces):,} faces ...", flush=True)
+    print(f"predicting {number_of(len(faces), 'face')} ...", flush=True)
     probabilities = classifier.predict(faces.images)
     rows = np.arange(min(_MOST_FACES, len(faces))) if command.input else two_of_each(faces.labels)
     shown, captions = faces.images[rows], _captions(probabilities, faces, rows)
-    _announce("saliency.png", f"what the predictions for {len(rows)} faces depend on")
+    _announce("saliency.png", f"what the predictions for {number_of(len(rows), 'face')} depend on")
     maps = _maps(classifier, shown, probabilities[rows].argmax(1))
     _save(folder / "saliency.png", sheets.save_saliency, shown[..., 0], captions, maps)
     _announce("filters.png", f"what excites up to {_MOST_FILTERS} filters of each of a few layers")
@@ -65,9 +65,9 @@ def run(command: Command) -> None:
         return
     wrong = confident_mistakes(probabilities, faces.labels, most=_MOST_MISTAKES)
     if len(wrong) == 0:
-        print(f"left out: errors.png, since all {len(faces):,} faces are predicted right")
+        print(f"left out: errors.png, since there is no mistake in {number_of(len(faces), 'face')}")
         return
-    _announce("errors.png", f"the {len(wrong)} most confident mistakes")
+    _announce("errors.png", f"{number_of(len(wrong), 'mistake')}, the most confident first")
     captions = _captions(probabilities, faces, wrong)
     _save(folder / "errors.png", sheets.save_errors, faces.images[wrong, ..., 0], captions)
 

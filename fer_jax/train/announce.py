@@ -9,6 +9,7 @@ import numpy as np
 
 from fer_jax.checkpoints.weights import Record
 from fer_jax.data.faces import Splits
+from fer_jax.data.words import number_of
 from fer_jax.labels import LABELS, SIDE
 from fer_jax.models import parameter_table
 from fer_jax.runtime.progress import duration
@@ -58,7 +59,7 @@ def other_network(part: str, name: str, record: Record, data_digest: str) -> Non
 
 def training(plan: Plan, num_train: int, workdir: Path) -> None:
     """Print how long training will be, and at what image sizes."""
-    epochs, steps = _count(plan.epochs.count, "epoch"), _count(num_train // plan.batch_size, "step")
+    epochs, steps = number_of(plan.epochs.count, "epoch"), number_of(num_train // plan.batch_size, "step")
     print(f"training: {epochs} of {steps}; writes to {workdir}/")
     sizes = [size for size, _ in itertools.groupby(plan.epochs.image_sizes)]
     if sizes != [SIDE]:
@@ -68,10 +69,6 @@ def training(plan: Plan, num_train: int, workdir: Path) -> None:
         )
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("s" if number != 1 else "")
-
-
 def resumed(workdir: Path, position: Position, before: int, now: int) -> None:
     """Print where the run in ``workdir`` goes on; ``before`` and ``now`` are its numbers of epochs."""
     if position.steps:
@@ -79,13 +76,14 @@ def resumed(workdir: Path, position: Position, before: int, now: int) -> None:
     else:
         print(f"{workdir}: going on after epoch {position.epoch - 1} (step {position.first_step})")
     if now > before:
-        print(f"  {before} epochs before, {now} now: the learning-rate schedule stretches to the new length")
+        lengths = f"{number_of(before, 'epoch')} before, {now:,} now"
+        print(f"  {lengths}: the learning-rate schedule stretches to the new length")
 
 
 def finished(workdir: Path, rows: list[Row], *, epochs: int, patience: int) -> None:
     """Print that there is nothing left to train, and which flag changes that."""
     if rows[-1]["epoch"] < epochs:
-        waited = _count(patience, "epoch")
+        waited = number_of(patience, "epoch")
         longer = f"{waited} went by without a better one; to go on: --config.patience=N, 0 for all"
     else:
         longer = "a longer one: --config.epochs=N"

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fer_jax.data.words import number_of
 from fer_jax.errors import UserError
 from fer_jax.evaluate.plots import run_title
 from fer_jax.runtime import files
@@ -73,7 +74,7 @@ def save_augmented_faces(path: Path, images: np.ndarray, augmentation: dict[str,
     drawn = jax.vmap(lambda key: augment(key, jnp.asarray(chosen), **augmentation))(keys)
     sheet = np.concatenate([chosen[:, None], np.moveaxis(np.asarray(drawn), 0, 1)], 1)
     save_contact_sheet(path, sheet.reshape(-1, *images.shape[1:]), columns=10)
-    print(f"augmentation: {path} shows what it does to {len(chosen)} faces")
+    print(f"augmentation: {path} shows what it does to {number_of(len(chosen), 'face')}")
 
 
 class EventWriter:
