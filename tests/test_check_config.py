@@ -76,11 +76,7 @@ def test_bad_values_are_named(name, value):
 
 def numbers():
     fields = flatten_dict(plain(default.get_config()), sep=".")
-    return [
-        name
-        for name, value in fields.items()
-        if isinstance(value, int | float) and value not in (True, False)
-    ]
+    return [name for name, value in fields.items() if type(value) in (int, float)]
 
 
 @pytest.mark.parametrize("name", numbers())
