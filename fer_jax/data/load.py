@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ from fer_jax.data import kaggle, photos
 from fer_jax.data.cache import cached_read_csv
 from fer_jax.data.contrast import describe_flat, has_contrast
 from fer_jax.data.faces import Faces, Splits
-from fer_jax.data.find_pictures import Found, find_pictures, require_pictures
+from fer_jax.data.find_pictures import Found, describe, find_pictures, require_pictures
 from fer_jax.data.kinds import FOREIGN, PICTURE, SUFFIXES, VIDEO, kind_of
 from fer_jax.data.picture_folders import read_picture_set
 from fer_jax.data.read_csv import CsvTable, read_csv
 from fer_jax.data.split import rows_shared, stratified_split
 from fer_jax.data.synthetic import synthetic_splits
+from fer_jax.data.words import number_of
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS, SIDE
 
@@ -111,22 +112,46 @@ def _remarks(splits: Splits) -> Iterator[str]:
                 yield describe_flat(list(ids), len(faces), f"{name} faces")
 
 
-def load_unlabelled(path: str | os.PathLike) -> Faces:
-    """Load faces to predict: all rows of a CSV file of any layout, or the faces in one picture or a folder.
+def load_unlabelled(
+    path: str | os.PathLike, *, most: int | None = None, say: Callable[[str], None] = lambda line: None
+) -> Faces:
+    """Load faces to look at: those of a CSV file of any layout, of a picture or of a folder of pictures.
 
-    Pictures are read by ``photos.read_photos``; ids are their paths. Labels are None unless a CSV file has
-    them. Raises UserError.
+    Pictures are read by ``photos.read_photos``; ids are their paths.
+
+    Args:
+      path: see ``find_input``.
+      most: of faces without labels, load no more than this.
+      say: takes lines to print: what is odd, and what is left out of a folder.
+
+    Returns:
+      The faces; labels are None unless a CSV file has them.
+
+    Raises:
+      UserError: it cannot be read, or has no faces.
     """
     found = find_input(path)
     if found is None:
-        return read_csv(path, require_labels=False).faces
+        faces = read_csv(path, require_labels=False).faces
+        return faces if faces.labels is not None else faces.take(slice(most))
+    for line in describe(found.others):
+        say(f"left out: {line}")
     images, ids = [np.zeros((0, SIDE, SIDE, 1), np.uint8)], []
     for photo in photos.read_photos(found.paths):
         if isinstance(photo, UserError):
-            raise photo
+            if len(found.paths) == 1:
+                raise photo
+            say(f"left out: {photo}")
+            continue
+        for remark in photo.remarks:
+            say(f"1 picture {remark}: {photo.name}")
         images.append(photo.faces)
         ids += [photo.name] * len(photo.faces)
-    return Faces(np.concatenate(images), None, np.array(ids))
+        if most is not None and len(ids) >= most:
+            break
+    if not ids:
+        raise UserError(f"{path}: no face found in {number_of(len(found.paths), 'picture')}")
+    return Faces(np.concatenate(images), None, np.array(ids)).take(slice(most))
 
 
 def find_input(path: str | os.PathLike) -> Found | None:

@@ -14,7 +14,7 @@ from fer_jax.errors import UserError
 from fer_jax.runtime import signals
 from fer_jax.runtime.files import replacing, write_text
 
-INCOMPLETE = ".incomplete"
+INCOMPLETE, _JOURNAL = ".incomplete", ".jsonl"
 _LONGEST_NAME = 255
 _OPEN_FILES = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")
 
@@ -48,6 +48,13 @@ def appended_rows(output: Path, header: str, key: str | None) -> Iterator["FileR
         raise
     finally:
         rows.close()
+
+
+def name_with(name: str, ending: str, *, reserve: int = 0) -> str:
+    """The name with an ending, cut before it so that a file may have it, and ``reserve`` bytes more."""
+    while len(os.fsencode(name + ending)) + reserve > _LONGEST_NAME:
+        name = name[:-1]
+    return name + ending
 
 
 def is_stream(output: Path) -> bool:
@@ -115,11 +122,8 @@ class FileRows:
     def __init__(self, output: Path, header: str, key: str | None) -> None:
         # The file behind a link, which stays a link.
         self._output = Path(os.path.realpath(output)) if output.is_symlink() else output
-        name = self._output.name
-        while len(os.fsencode(name)) + len(INCOMPLETE + ".jsonl") > _LONGEST_NAME:
-            name = name[:-1]
-        self.path = self._output.with_name(name + INCOMPLETE)
-        self._journal = self.path.with_name(f"{self.path.name}.jsonl")
+        self.path = self._output.with_name(name_with(self._output.name, INCOMPLETE, reserve=len(_JOURNAL)))
+        self._journal = self.path.with_name(self.path.name + _JOURNAL)
         self._header, self._key = header, key
         self._file: io.FileIO | None = None
         self.entries: list[Entry] = []
