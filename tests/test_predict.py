@@ -322,7 +322,7 @@ def test_outputs_that_are_no_place_for_a_table(tmp_path, shipped, name, line):
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_a_csv_file_may_come_through_a_pipe(faces_csv, tmp_path, shipped):
-    content, pipe = Path(faces_csv).read_text(), tmp_path / "in.jpg"
+    content, pipe = Path(faces_csv).read_text(), tmp_path / "in"
     os.mkfifo(pipe)
     writer = threading.Thread(target=lambda: pipe.write_text(content))
     writer.start()

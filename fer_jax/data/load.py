@@ -1,5 +1,6 @@
 """Load the faces that a user names: the built-in ones, a CSV file, a folder or a picture."""
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -157,7 +158,8 @@ def load_unlabelled(
 def find_input(path: str | os.PathLike) -> Found | None:
     """The pictures that ``--input`` names, itself one or a folder of them; None if it is a CSV file.
 
-    A file is a picture by its content or its name. What is not a plain file, as a pipe, is read as CSV.
+    A file is a picture by its content or its name. What is not a plain file, as a pipe, is read as CSV unless
+    it is named as a picture.
 
     Raises:
       UserError: a folder without pictures or that cannot be listed, a video, or a picture of a kind that
@@ -167,11 +169,11 @@ def find_input(path: str | os.PathLike) -> Found | None:
         found = find_pictures(path)
         require_pictures(path, found)
         return found
-    try:
-        is_plain = stat.S_ISREG(os.stat(path).st_mode)
-        kind = kind_of(path) if is_plain else None
-    except OSError:  # whoever reads it says what is wrong
-        kind = PICTURE if os.fspath(path).lower().endswith(SUFFIXES) else None
+    named_picture = os.fspath(path).lower().endswith(SUFFIXES)
+    kind = PICTURE if named_picture else None  # whoever reads it says what is wrong with it
+    with contextlib.suppress(OSError):
+        if not named_picture and stat.S_ISREG(os.stat(path).st_mode):
+            kind = kind_of(path)
     if kind == VIDEO:
         raise UserError(f"{path}: is a video; a picture, a folder of pictures or a CSV file was expected")
     if kind == FOREIGN:

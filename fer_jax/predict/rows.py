@@ -91,7 +91,7 @@ class StreamRows:
 
     def told(self) -> str:
         """One line that says what has been written, for a command that is stopped."""
-        return f"{_rows(self.entries)} are written"
+        return f"written so far: {_rows(self.entries)}"
 
     def finish(self, edit: Callable[[str], str] | None = None) -> None:
         """Write the header if there were no rows; ``edit`` is for files."""
@@ -168,7 +168,8 @@ class FileRows:
         """One line that says what has been written, for a command that is stopped."""
         if not self.entries:
             return f"no rows are written yet to {self._output}"
-        return f"{_rows(self.entries)} are in {self.path}"
+        rows = _rows(self.entries)
+        return f"{rows} {'is' if rows == '1 row' else 'are'} in {self.path}"
 
     def finish(self, edit: Callable[[str], str] | None = None) -> None:
         """Replace the output by the rows, changed as a whole by ``edit``, and remove the journal."""
