@@ -253,6 +253,15 @@ FORMATS = [
 ]
 
 
+def test_a_pillow_without_a_format(tmp_path, monkeypatch):
+    """As earlier ones are without AVIF: what it has is read."""
+    monkeypatch.delitem(Image.OPEN, "AVIF", raising=False)
+    monkeypatch.delitem(Image.OPEN, "WEBP", raising=False)
+    read_pictures.known_formats.cache_clear()
+    np.testing.assert_array_equal(read_picture(save(tmp_path / "a.tif")), FACE)
+    read_pictures.known_formats.cache_clear()
+
+
 @pytest.mark.parametrize("case", FORMATS)
 def test_pictures_are_known_by_content(tmp_path, case):
     """In a folder, by itself and as a data set."""
