@@ -126,10 +126,8 @@ def is_face(picture: Image.Image) -> bool:
 def any_photo(paths: Iterable[str | os.PathLike]) -> bool:
     """Whether one of the pictures that can be read is no face, by the size in its header."""
     for path in paths:
-        with (
-            contextlib.suppress(Exception),
-            Image.open(path, formats=known_formats()) as picture,
-        ):  # see load_picture
+        # On damaged files, Pillow raises nearly anything.
+        with contextlib.suppress(Exception), Image.open(path, formats=known_formats()) as picture:
             if not is_face(picture):
                 return True
     return False

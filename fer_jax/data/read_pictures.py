@@ -163,8 +163,8 @@ def _load(source: str | os.PathLike | BinaryIO, name: str, formats: Sequence[str
             raise MarkedCopy(f"{name}: was written by fer_jax, with faces marked; name the photo itself")
         size, remarks = picture.size, _decode_smaller(picture)
         _require_memory(picture, name)
-        orientation = picture.getexif().get(0x0112)
         deep = is_deep(picture)
+        orientation = picture.getexif().get(0x0112)
         picture.load()
         upright, more = deep_colours(source, picture) if deep else (picture, ())
         if orientation in _TURNS:
