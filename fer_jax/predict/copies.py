@@ -13,6 +13,8 @@ from fer_jax.predict.rows import name_with
 from fer_jax.runtime import signals
 from fer_jax.runtime.files import replacing
 
+_SUFFIXES = (".jpg", ".jpeg")
+
 
 def folder_of_copies(output: Path) -> Path:
     """``OUT_pictures`` beside ``OUT.csv``."""
@@ -47,7 +49,7 @@ class Copies:
 
     def _free_name(self, name: Path) -> Path:
         """Make ``name`` that of a JPEG file that is not taken."""
-        if name.suffix.lower() not in (".jpg", ".jpeg"):
+        if name.suffix.lower() not in _SUFFIXES:
             name = name.with_name(f"{name.name}.jpg")
         others = (name.with_stem(f"{name.stem}-{number}") for number in itertools.count(2))
         return next(free for free in itertools.chain([name], others) if str(free) not in self._taken)
@@ -75,7 +77,7 @@ def remove_copies(folder: Path, *, keep: Iterable[str] = ()) -> None:
     Remove also the folder if it is empty then.
     """
     kept, removed = set(keep), 0
-    for path in sorted(folder.rglob("*.jp*g")) if folder.is_dir() else []:
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else []:
         if str(path.relative_to(folder)) not in kept and _is_our_copy(path):
             with signals.held():
                 path.unlink()
@@ -88,6 +90,8 @@ def remove_copies(folder: Path, *, keep: Iterable[str] = ()) -> None:
 
 
 def _is_our_copy(path: Path) -> bool:
+    if path.suffix.lower() not in _SUFFIXES or not path.is_file():
+        return False
     try:
         with Image.open(path, formats=("JPEG",)) as picture:
             return is_ours(picture)
