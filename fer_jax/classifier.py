@@ -2,20 +2,43 @@
 
 import dataclasses
 import functools
+import io
 import json
+import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import numpy as np
+from PIL import Image, ImageOps
 
 from fer_jax.checkpoints.weights import Record, Weights
+from fer_jax.data import photos
+from fer_jax.data.read_pictures import Opened, load_picture, to_face, to_grey
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
 from fer_jax.models import count_parameters, create_model
 from fer_jax.models.forward import make_forward, predict_probabilities
+from fer_jax.runtime.files import one_line
 from fer_jax.transforms.views import VIEWS
+
+Picture = str | os.PathLike | Image.Image
+"""The path of a picture, or a picture that Pillow has opened."""
+
+
+class PhotoFace(NamedTuple):
+    """A face in a photo.
+
+    Attributes:
+      box: x, y, width and height in pixels of the upright photo.
+      probabilities: float32 (7,).
+      label: name of the likeliest class.
+    """
+
+    box: tuple[int, int, int, int]
+    probabilities: np.ndarray
+    label: str
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -64,32 +87,55 @@ class Classifier:
     def model(self) -> nn.Module:
         return create_model(self.config["model"], self.config[self.config["model"]])
 
-    def predict(self, images: np.ndarray, *, views: str = "one") -> np.ndarray:
-        """Predict the probabilities float32 (N, 7) of faces.
+    def predict(self, images: np.ndarray | Picture, *, views: str = "one") -> np.ndarray:
+        """Predict the probabilities float32 (N, 7) of faces, or (7,) of one face.
 
         The compiled network is kept for the next call. A few images go in a small batch.
 
         Args:
-          images: uint8 (N, 48, 48, 1) or (N, 48, 48), 0 black to 255 white, cropped as FER2013 crops them.
+          images: uint8 (N, 48, 48, 1) or (N, 48, 48), 0 black to 255 white, cropped as FER2013 crops them. Or
+            one face: uint8 (48, 48), or a picture, which is taken whole, in grey, and scaled to 48 x 48;
+            ``predict_photo`` finds the faces in a larger one.
           views: test-time views to average over: ``one``, ``flip``, ``zoom`` or ``ten_crop``.
 
         Raises:
-          UserError: another shape or dtype, or unknown views.
+          UserError: another shape or dtype, a picture that cannot be read, or unknown views.
         """
-        images = np.asarray(images)
-        if images.ndim == 3:
-            images = images[..., None]
-        if images.dtype != np.uint8 or images.shape[1:] != (SIDE, SIDE, 1):
-            raise UserError(f"images are {images.dtype} {images.shape}; expected uint8 (N, 48, 48, 1)")
+        if isinstance(images, Picture):
+            images = to_face(to_grey(_open(images).picture))
+        faces, is_one = _as_faces(np.asarray(images))
         if views not in VIEWS:
             raise UserError(f"views={views!r} is unknown; choose one of {', '.join(VIEWS)}")
-        return predict_probabilities(
+        probabilities = predict_probabilities(
             _compiled_forward(self._network(), views, self.weights.temperature(views)),
             self.weights.variables,
             self.weights.normalization,
-            images,
-            batch_size=_batch_size(len(images), self.config["batch_size"]),
+            faces,
+            batch_size=_batch_size(len(faces), self.config["batch_size"]),
         )
+        return probabilities[0] if is_one else probabilities
+
+    def predict_photo(self, photo: Picture, *, views: str = "one") -> list[PhotoFace]:
+        """Find the faces in a photo, from left to right, and predict each; an empty list if there is none.
+
+        A picture as small as a face, 40 to 64 pixels a side, is taken whole. Needs OpenCV
+        (requirements-photos.txt).
+
+        Args:
+          photo: of any size and colour, turned as its EXIF data says.
+          views: see ``predict``. On photos ``flip`` is the most accurate (docs/photos.md).
+
+        Raises:
+          UserError: OpenCV is not installed, the photo cannot be read, or unknown views.
+        """
+        opened = _open(photo)
+        found = photos.Photo(
+            "", opened.picture, opened.size, *photos.faces_of(opened.picture), opened.remarks
+        )
+        return [
+            PhotoFace(place, row, self.labels[int(row.argmax())])
+            for place, row in zip(found.places(), self.predict(found.faces, views=views), strict=True)
+        ]
 
     def forward(self, views: str) -> Callable:
         """Make the pure function of ``make_forward`` for this network, with its temperature for the views."""
@@ -116,6 +162,32 @@ def _make_forward(network: str, views: str, temperature: float) -> Callable:
     config = json.loads(network)
     model = create_model(config["model"], config[config["model"]])
     return make_forward(model=model, normalize_kind=config["normalize"], views=views, temperature=temperature)
+
+
+def _open(picture: Picture) -> Opened:
+    """Open a picture in mode L or RGB, upright. Raises UserError if it cannot be read."""
+    if not isinstance(picture, Image.Image):
+        return load_picture(picture)
+    # As a file, so that pictures of all modes are read by the same rules; this one keeps every pixel.
+    file = io.BytesIO()
+    try:
+        upright = ImageOps.exif_transpose(picture)
+        if "transparency" in upright.info:  # which this kind of file has in another form
+            upright = upright.convert("RGBA")
+        upright.save(file, format="tiff")
+    except Exception as error:  # pixels are decoded only now, and decoders raise nearly anything
+        raise UserError(f"a picture of mode {picture.mode} cannot be read ({one_line(error)})") from error
+    return load_picture(file, name=f"a picture of mode {picture.mode}")
+
+
+def _as_faces(images: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Return images as (N, 48, 48, 1), and whether they are one face without an axis for N."""
+    is_one = images.shape in ((SIDE, SIDE), (SIDE, SIDE, 1))
+    faces = images.reshape(-1, SIDE, SIDE, 1) if is_one or images.shape[1:] == (SIDE, SIDE) else images
+    if faces.dtype != np.uint8 or faces.shape[1:] != (SIDE, SIDE, 1):
+        expected = "uint8 (N, 48, 48, 1), or (48, 48) for one face"
+        raise UserError(f"images are {images.dtype} {images.shape}; expected {expected}")
+    return faces, is_one
 
 
 def _batch_size(count: int, most: int) -> int:

@@ -42,6 +42,18 @@ def test_the_figures_of_each_run(tmp_path, capsys):
         assert cells[-2:] == [f"{expected['macro_f1']:.3f}", f"{expected['loss']:.3f}"]
 
 
+def test_a_folder_of_seeds(tmp_path, capsys, no_plots):
+    """Gives a row for each of them; a seed that is set beside is not theirs."""
+    run_training(tiny_config(epochs=1), tmp_path / "one")
+    run_training(tiny_config(epochs=1, seeds=2), tmp_path / "two")
+    capsys.readouterr()
+    compare([tmp_path / "one", tmp_path / "two"], plain(tiny_config(seed=0)), ["seed"])
+    lines = capsys.readouterr().out.splitlines()
+    names = [line.split()[0] for line in lines if line.startswith(str(tmp_path))]
+    assert names == [str(tmp_path / name) for name in ("one", "two/seed-0", "two/seed-1")]
+    assert (tmp_path / "two" / "seed-1" / "eval" / "metrics.json").exists()
+
+
 def test_says_where_figures_do_not_compare(tmp_path, capsys, no_plots):
     """Each run draws a tenth of a file without a split by its own seed, and was not trained on the rest."""
     runs = [tmp_path / "a", tmp_path / "b"]

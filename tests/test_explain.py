@@ -121,7 +121,7 @@ def test_blur_is_scipys():
 @pytest.mark.parametrize("layer", [None, "ResidualBlock_0"])
 def test_ascent_raises_what_it_is_to_raise(layer):
     indices = jnp.array([0, 2], jnp.int32)
-    ascend = jax.jit(make_ascent(**OF_CNN, layer=layer, steps=10))
+    ascend = make_ascent(**OF_CNN, layer=layer, steps=10)
     images, before, after = ascend(jax.random.key(0), variables(), STATISTICS, indices)
     assert (np.asarray(after) > np.asarray(before)).all()
     assert images.min() >= 0
@@ -165,7 +165,11 @@ def test_sheets_of_an_mlp(tmp_path, capsys):
     write_sheets(tmp_path / "run")
     printed = capsys.readouterr().out
     assert "left out: Grad-CAM, since the model 'mlp' has no feature maps" in printed
+    lines = printed.splitlines()
     for name in ("saliency", "filters", "expressions", "errors"):
+        # What is made is said before it, since it takes long.
+        (begun,) = [n for n, line in enumerate(lines) if line.startswith(f"making {name}.png: ")]
+        assert begun < lines.index(f"written: {tmp_path / 'run' / 'explain' / name}.png")
         with Image.open(tmp_path / "run" / "explain" / f"{name}.png") as sheet:
             assert min(sheet.size) > 200
     faces = draw_faces(3, seed=0)

@@ -208,6 +208,18 @@ def test_parameter_table_adds_up(name):
     assert dense.split()[-1] == str(last_width * 7 + 7)
 
 
+def test_parameter_table_by_block():
+    """A line for each block, not for each of its layers; the same total."""
+    params = init_variables(create_model("cnn", TINY["cnn"]), jax.random.key(0))["params"]
+    *rows, total = parameter_table(params, by_block=True).splitlines()
+    assert [row.split()[0] for row in rows] == sorted(params)
+    assert [int(row.split()[-1].replace(",", "")) for row in rows] == [
+        count_parameters(params[name]) for name in sorted(params)
+    ]
+    assert total.split() == parameter_table(params).splitlines()[-1].split()
+    assert "3 x 3 x 1 x 3" in rows[[row.split()[0] for row in rows].index("Conv_0")]
+
+
 def test_unknown_model():
     with pytest.raises(ValueError, match=r"model='resnet' is unknown; choose one of mlp, cnn"):
         create_model("resnet", {})

@@ -89,6 +89,18 @@ def test_again(trained, dataset, capsys):
     assert read_rows(trained / "seed-3") == before
 
 
+def test_built_in_faces_are_drawn_once(tmp_path, no_plots, capsys):
+    """For all seeds, so that their networks can answer together; a run of one seed draws its own."""
+    run_training(tiny_config(seeds=2, seed=1, epochs=1), tmp_path / "both")
+    assert "\nensemble " in capsys.readouterr().out
+    summary = json.loads((tmp_path / "both" / "eval" / "metrics.json").read_text())
+    assert summary["ensemble"].keys() == summary["mean"].keys()
+    run_training(tiny_config(seed=2, epochs=1, **{"synthetic.seed": 1}), tmp_path / "alone")
+    run_training(tiny_config(seed=2, epochs=1), tmp_path / "own")
+    losses = {name: read_rows(tmp_path / name)[0]["val_loss"] for name in ("both/seed-2", "alone", "own")}
+    assert losses["both/seed-2"] == losses["alone"] != losses["own"]
+
+
 def test_flags_of_the_training_beside_eval(trained):
     config = tiny_config(seeds=2, seed=3, epochs=1)
     run("eval", config, trained, overrides=["seeds", "seed", "epochs"])
@@ -111,7 +123,9 @@ def test_no_ensemble_of_seeds_that_validate_on_other_faces(trained, monkeypatch,
     monkeypatch.setattr(compare, "report", lambda *args, **options: None)
     monkeypatch.setattr(compare, "write_json", lambda *args: None)
     run("eval", tiny_config(), trained)
-    assert "ensemble" not in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "no ensemble: the seeds drew different validation faces" in printed
+    assert "\nensemble " not in printed
 
 
 def test_one_and_several_do_not_mix(trained, tmp_path):

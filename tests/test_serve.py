@@ -37,7 +37,7 @@ from fer_jax.runtime.command import plain
 from fer_jax.serve import analyse as analysing
 from fer_jax.serve import app as serving
 from fer_jax.serve import run as run_serve
-from fer_jax.serve.about import limits
+from fer_jax.serve.about import data_name, limits
 from fer_jax.serve.app import make_app
 from fer_jax.transforms.normalize import Normalization
 from served import png, scene, start, url_of
@@ -274,6 +274,40 @@ def test_bytes_beyond_the_limit_are_not_read(monkeypatch):
     assert (response.status_code, len(sent)) == (413, 0)
 
 
+@pytest.mark.parametrize("extra", [{}, {"data": {"comment": "a"}}])
+def test_a_form(extra):
+    """As ``curl -F`` and a browser's form send a picture: every byte of the file, and nothing besides."""
+    got = []
+    app = fake(lambda body: got.append(body) or size_of(body))
+    body = bytes(range(256)) * 40 + b"\r\n--\r\n\r\n\n\r"
+    response = call(app, files={"picture": ("a b.jpg", body, "image/jpeg")}, **extra)
+    assert (response.status_code, got) == (200, [body])
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        ("multipart/form-data", b"--x\r\n"),
+        ("multipart/form-data; boundary=x", b""),
+        ("multipart/form-data; boundary=x", b"no form"),
+        ("multipart/form-data; boundary=x", b"--x\r\nno headers\r\n--x--\r\n"),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nno file\r\n--x--\r\n',
+        ),
+        ("multipart/form-data; boundary=x", b"\r\n--x" * 100_000),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; filename="' + bytes(10**6) + b'"\r\n\r\n.\r\n--x--',
+        ),
+    ],
+)
+def test_a_form_without_a_file(head, body):
+    response = call(fake(), content=body, headers={"content-type": head})
+    assert response.status_code == 400
+    assert response.json()["error"] == "The form has no file. With curl: -F picture=@photo.jpg"
+
+
 def test_slow_upload(monkeypatch):
     monkeypatch.setattr(serving, "SECONDS_TO_UPLOAD", 0.05)
 
@@ -337,7 +371,7 @@ def test_page_and_about(real):
         assert f'"/static/{name}"' in page.text or name in ("view.js", "camera.js")
     about = call(real, "GET", "/about").json()
     assert (about["name"], about["network"], about["epoch"], about["accuracy"]) == ("cnn", "cnn", 3, 0.5)
-    assert about["trained_on"] == "fer2013.csv"  # not where it lies
+    assert about["trained_on"] == "FER2013"  # not the file's name, nor where it lies
     assert about["grad_cam"]
     titles = [limit["title"] for limit in about["limits"]]
     assert titles[0] == "Expressions are not feelings"
@@ -353,6 +387,23 @@ def test_nothing_of_the_page_comes_from_elsewhere():
     for path in serving.STATIC.iterdir():
         text = path.read_text().replace("http://www.w3.org/2000/svg", "")
         assert "//" not in text.replace("// ", "").replace("http://", "!//"), path
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [
+        ("synthetic", "drawn faces"),
+        ("/home/me/icml_face_data.csv.gz", "FER2013"),
+        ("kaggle:someone/fer2013", "FER2013"),
+        ("kaggle:someone/faces", "someone/faces from Kaggle"),
+        ("/home/me/patients.csv", "a data set of its owner's"),
+    ],
+)
+def test_names_for_visitors(dataset, name):
+    """What it learnt from, without the names of the owner's files and folders."""
+    assert data_name(dataset) == name
+    assert "home" not in str(limits(dataset, 0.5))
+    assert "patients" not in str(limits(dataset, 0.5))
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("GET", "/static/app.js"), ("POST", "/analyse")])

@@ -121,7 +121,9 @@ def shares(page):
 
 
 def test_a_chosen_picture(page, folder):
-    assert one(page, "#model").text.startswith("Seven expressions, by the network tiny (cnn) of 96,223 param")
+    assert one(page, "#model").text.startswith(
+        "Seven expressions, named by a neural network of 96,223 parameters that learnt from FER2013. "
+    )
     assert "Expressions are not feelings" in texts(page, "#limits dt")
     choose(page, folder / "two.png")
     wait(page, lambda: len(find(page, ".card")) == 2)
@@ -254,6 +256,50 @@ def test_a_picture_while_the_browser_asks(page):
     assert one(page, "#photo").is_displayed()
     assert one(page, "#camera").text == "Use the camera"
     assert not one(page, "#error").is_displayed()
+
+
+# What the browser does when the camera is unplugged: the track ends, and says so.
+UNPLUG = """
+const [track] = document.getElementById("video").srcObject.getTracks();
+track.stop();
+track.dispatchEvent(new Event("ended"));
+"""
+
+
+def test_camera_unplugged(page):
+    """It says so, at once, and works again once it is back."""
+    one(page, "#camera").click()
+    wait(page, lambda: find(page, ".card"))
+    page.execute_script(UNPLUG)
+    wait(page, lambda: one(page, "#error").is_displayed())
+    assert one(page, "#error").text.startswith("The camera has gone: it was unplugged")
+    assert one(page, "#status").text == ""
+    assert one(page, "#camera").text == "Use the camera"
+    assert not one(page, "#video").is_displayed()
+    assert not find(page, ".card")
+    one(page, "#camera").click()
+    wait(page, lambda: find(page, ".card"))
+    assert not one(page, "#error").is_displayed()
+    one(page, "#camera").click()
+
+
+REFUSE = "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', arguments[0]))"
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("NotAllowedError", "The camera was refused. Allow it"),
+        ("NotReadableError", "The camera is busy: another program uses it"),
+        ("NotFoundError", "No camera was found. Plug one in"),
+    ],
+)
+def test_camera_that_cannot_start(page, name, line):
+    page.execute_script(REFUSE, name)
+    one(page, "#camera").click()
+    wait(page, lambda: one(page, "#error").is_displayed())
+    assert one(page, "#error").text.startswith(line)
+    assert one(page, "#camera").text == "Use the camera"
 
 
 @pytest.mark.parametrize("width", [390, 1200])

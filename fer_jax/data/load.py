@@ -30,7 +30,7 @@ _PART_OF = {"Training": "train", "PublicTest": "validation", "PrivateTest": "tes
 def load_dataset(config: Mapping[str, Any]) -> Splits:
     """Load the data set of a config. Raises UserError if it cannot be read."""
     if config["dataset"] == "synthetic":
-        return synthetic_splits(**config["synthetic"], seed=config["seed"])
+        return synthetic_splits(**(dict(config["synthetic"]) | {"seed": seed_of_faces(config)}))
     return load_splits(config["dataset"], **_options(config))
 
 
@@ -72,6 +72,12 @@ def _options(config: Mapping[str, Any]) -> dict[str, Any]:
     options = {name: config[name] for name in ("validation_fraction", "seed", "cache")}
     # Runs of earlier versions have no such field.
     return options | {"skip_broken": config.get("skip_broken", False)}
+
+
+def seed_of_faces(config: Mapping[str, Any]) -> int:
+    """The seed of the built-in faces: ``synthetic.seed``, or that of the run if it is below 0 or missing."""
+    seed = config["synthetic"].get("seed", -1)  # older runs lack it
+    return seed if seed >= 0 else config["seed"]
 
 
 def labelled_faces(splits: Splits, *, split: str, dataset: str) -> Faces:

@@ -23,14 +23,14 @@ _FORMATS = {"accuracy": ".2%", "balanced_accuracy": ".2%", "macro_f1": ".3f", "l
 def compare_runs(command: Command) -> None:
     """Score the best checkpoint of each run, write its ``eval/``, and print a row for each.
 
-    All are scored on ``config.dataset`` if the command sets it. If a file has no split of its own, each run
-    draws its validation faces by its own seed.
+    A folder of seeds gives a row for each of them. All are scored on ``config.dataset`` if the command sets
+    it. If a file has no split of its own, each run draws its validation faces by its own seed.
 
     Raises:
       UserError: as ``choose`` and ``load_scored``, for any run, before any figure is written.
     """
-    runs = command.workdirs
-    classifiers = [choose(dataclasses.replace(command, workdirs=(run,), shipped_name=None)) for run in runs]
+    runs = [run for workdir in command.workdirs for run in seed_folders(workdir) or [workdir]]
+    classifiers = [choose(_command_of(command, run)) for run in runs]
     faces, results = _score_all(runs, classifiers)
     if not _are_same(faces):
         print("  the runs are not scored on the same faces; set --config.dataset to a data set with a split")
@@ -63,10 +63,19 @@ def compare_seeds(command: Command) -> None:
         seen = [c.predict(faces[0].images, views=c.config["views"]) for c in classifiers]
         ensemble = summarize(score_probabilities(np.mean(seen, 0), faces[0].labels))
         summary["ensemble"] = {name: ensemble[name] for name in _FORMATS}
+    else:
+        print("  no ensemble: the seeds drew different validation faces, which others of them trained on")
     print(seeds_table(summary, results[0]))
     path = command.workdir / "eval" / "metrics.json"
     write_json(path, summary)
     print(f"written: {path}, {folders[0]}/eval/, …")
+
+
+def _command_of(command: Command, run: Path) -> Command:
+    """The command for one of several runs; of a seed's run its own seed counts."""
+    if run in command.workdirs:
+        return dataclasses.replace(command, workdirs=(run,), shipped_name=None)
+    return command_of_seed(command, run)
 
 
 def runs_table(runs: list[tuple[str, int, Mapping[str, Any]]]) -> str:
@@ -114,7 +123,7 @@ def _score_all(
         faces.append(load_scored(classifier, printed, weights=f"the weights of {folder}")[1])
     for folder, classifier, scored in zip(folders, classifiers, faces, strict=True):
         result, bins = score(classifier, scored)
-        report(result, bins, folder, epoch=classifier.row["epoch"], quiet=True)
+        report(result, bins, folder, classifier, quiet=True)
         results.append(result)
     return faces, results
 

@@ -1,12 +1,20 @@
 """Draw the pictures of ``eval/``: confusion matrix and reliability diagram."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 
 from fer_jax.evaluate.calibration import Bins, expected_calibration_error
 from fer_jax.labels import LABELS
 from fer_jax.runtime.figures import BLUE, save_figure, subplots
+
+
+def run_title(workdir: Path, dataset: str) -> str:
+    """Name a run and its data in the title of a picture: ``runs/cnn, fer2013.csv``."""
+    data = dataset if dataset.startswith("kaggle:") else Path(dataset).name
+    data = "built-in faces" if dataset == "synthetic" else data
+    return f"{'/'.join(workdir.resolve().parts[-2:])}, {data}"
 
 
 def save_confusion_matrix(path: str | os.PathLike, confusion: np.ndarray, *, title: str) -> None:

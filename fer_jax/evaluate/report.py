@@ -57,7 +57,7 @@ def score_and_report(classifier: Classifier, splits: Splits, workdir: Path) -> N
     Print also the accuracy on the faces that do not occur in training.
     """
     faces = getattr(splits, classifier.config["split"])
-    report(*score(classifier, faces), workdir, epoch=classifier.row["epoch"])
+    report(*score(classifier, faces), workdir, classifier)
     apart = ~rows_shared(faces.images, splits.train.images)
     if 0 < apart.sum() < len(faces):
         rest, _ = score(classifier, faces.take(apart))
@@ -79,27 +79,29 @@ def score(classifier: Classifier, faces: Faces) -> tuple[dict[str, Any], Bins]:
     return {"split": config["split"], "views": config["views"], **summarize(result)}, result.bins
 
 
-def report(result: dict[str, Any], bins: Bins, workdir: Path, *, epoch: int, quiet: bool = False) -> None:
+def report(
+    result: dict[str, Any], bins: Bins, workdir: Path, classifier: Classifier, *, quiet: bool = False
+) -> None:
     """Print what ``score`` returned, unless ``quiet``, and write it to ``eval/`` in the workdir."""
-    text = report_text(result, epoch=epoch)
+    text = report_text(result, epoch=classifier.row["epoch"])
     if not quiet:
         print(text)
     folder = workdir / "eval"
     with held():
-        _write(folder, text, result, bins)
+        _write(folder, text, result, bins, plots.run_title(workdir, classifier.config["dataset"]))
     if not quiet:
         print(f"written: {folder}/metrics.json, report.txt, confusion_matrix.csv, .png, reliability.png")
 
 
-def _write(folder: Path, text: str, result: dict[str, Any], bins: Bins) -> None:
+def _write(folder: Path, text: str, result: dict[str, Any], bins: Bins, run: str) -> None:
     write_json(folder / "metrics.json", result)
     write_text(folder / "report.txt", text + "\n")
     confusion = np.array(result["confusion_matrix"])
     table = pd.DataFrame(confusion, index=pd.Index(LABELS, name="true"), columns=LABELS)
     write_text(folder / "confusion_matrix.csv", table.to_csv())
-    title = f"{result['split']}: {result['accuracy']:.1%} of {result['num_examples']:,} faces"
+    title = f"{run}\n{result['split']}: {result['accuracy']:.1%} of {result['num_examples']:,} faces"
     plots.save_confusion_matrix(folder / "confusion_matrix.png", confusion, title=title)
-    title = f"{result['split']}, views: {result['views']}"
+    title = f"{run}\n{result['split']}, views: {result['views']}"
     plots.save_reliability(folder / "reliability.png", bins, title=title)
 
 

@@ -38,16 +38,20 @@ def run(command: Command) -> None:
     require_one_run(command.workdir)
     if "views" in command.overrides and command.config["views"] != "one":
         raise UserError("--mode=explain looks at one view of a face; leave out config.views")
-    classifier = choose(command)
+    classifier = choose(command).on_device()
     faces = _load_faces(classifier.config, command.input)
     folder = Path(command.output) if command.output else command.workdir / "explain"
+    print(f"predicting {len(faces):,} faces ...", flush=True)
     probabilities = classifier.predict(faces.images)
     rows = np.arange(min(_MOST_FACES, len(faces))) if command.input else two_of_each(faces.labels)
     shown, captions = faces.images[rows], _captions(probabilities, faces, rows)
+    _announce("saliency.png", f"what the predictions for {len(rows)} faces depend on")
     maps = _maps(classifier, shown, probabilities[rows].argmax(1))
     _save(folder / "saliency.png", sheets.save_saliency, shown[..., 0], captions, maps)
+    _announce("filters.png", f"what excites up to {_MOST_FILTERS} filters of each of a few layers")
     kernels = first_kernels(classifier.weights.variables["params"])
     _save(folder / "filters.png", sheets.save_filters, kernels, _filters(classifier))
+    _announce("expressions.png", f"what excites each of the {len(LABELS)} expressions")
     images, logits = _ascend(classifier, None, len(LABELS))
     titles = [f"{label}\nlogit {logit:.1f}" for label, logit in zip(LABELS, logits, strict=True)]
     _save(folder / "expressions.png", sheets.save_expressions, images, titles)
@@ -58,6 +62,7 @@ def run(command: Command) -> None:
     if len(wrong) == 0:
         print(f"left out: errors.png, since all {len(faces):,} faces are predicted right")
         return
+    _announce("errors.png", f"the {len(wrong)} most confident mistakes")
     captions = _captions(probabilities, faces, wrong)
     _save(folder / "errors.png", sheets.save_errors, faces.images[wrong, ..., 0], captions)
 
@@ -81,6 +86,11 @@ def _captions(probabilities: np.ndarray, faces: Faces, rows: np.ndarray) -> list
         true = "" if faces.labels is None else f"true: {LABELS[faces.labels[row]]}\n"
         captions.append(f"{true}predicted: {likeliest} {100 * probabilities[row].max():.0f} %")
     return captions
+
+
+def _announce(name: str, content: str) -> None:
+    """Print what is made next: the first sheets take many seconds each."""
+    print(f"making {name}: {content} ...", flush=True)
 
 
 def _save(path: Path, draw: Callable[..., None], *content: Any) -> None:
@@ -119,17 +129,18 @@ def _maps(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> dic
     network = {"model": classifier.model, "normalize_kind": classifier.config["normalize"]}
     labels = jnp.asarray(labels, jnp.int32)
     arguments = weights.variables, weights.normalization, jnp.asarray(images), labels
-    smooth = jax.jit(saliency.make_smooth_grad(**network))(jax.random.key(0), *arguments)
-    smooth = saliency.blur(smooth, times=2)
+    smooth = saliency.make_smooth_grad(**network)(jax.random.key(0), *arguments)
+    smooth = jax.jit(saliency.blur, static_argnames="times")(smooth, times=2)
     maps = {
-        sheets.GRADIENT: jax.jit(saliency.make_saliency(**network))(*arguments),
+        sheets.GRADIENT: saliency.make_saliency(**network)(*arguments),
         sheets.SMOOTH_GRAD: smooth,
     }
     if saliency.grad_cam_layer(classifier.model) is None:
         print(f"left out: Grad-CAM, since the model {classifier.config['model']!r} has no feature maps")
     else:
         maps[sheets.GRAD_CAM] = jax.jit(saliency.make_grad_cam(**network))(*arguments)
-    maps[sheets.MASKED] = saliency.hide_unimportant(images, smooth, share=_SHARE)[..., 0]
+    hide = jax.jit(saliency.hide_unimportant, static_argnames="share")
+    maps[sheets.MASKED] = hide(jnp.asarray(images), smooth, share=_SHARE)[..., 0]
     return {title: np.asarray(values) for title, values in maps.items()}
 
 
@@ -157,5 +168,5 @@ def _ascend(classifier: Classifier, layer: str | None, count: int) -> tuple[np.n
     weights = classifier.weights
     ascent = make_ascent(model=classifier.model, normalize_kind=classifier.config["normalize"], layer=layer)
     indices = jnp.arange(count, dtype=jnp.int32)
-    images, _, after = jax.jit(ascent)(jax.random.key(0), weights.variables, weights.normalization, indices)
+    images, _, after = ascent(jax.random.key(0), weights.variables, weights.normalization, indices)
     return np.asarray(images)[..., 0], np.asarray(after)

@@ -1,15 +1,18 @@
 """Show what a prediction depends on: saliency, SmoothGrad, Grad-CAM, and faces with the rest hidden.
 
-The functions that are made here are pure and not compiled; wrap them in ``jax.jit``. They take ``(variables,
-normalization, images, labels)``: images uint8 (N, 48, 48, 1), labels int32 (N,), the classes to explain.
+The functions that are made here are pure. They take ``(variables, normalization, images, labels)``: images
+uint8 (N, 48, 48, 1), labels int32 (N,), the classes to explain. Saliency and SmoothGrad call one compiled
+gradient; wrap the others in ``jax.jit``.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.ndimage import map_coordinates
 
 from fer_jax.labels import SIDE
@@ -28,23 +31,59 @@ def chosen_logits(model: nn.Module, variables: dict[str, Any], inputs: jax.Array
     return jnp.take_along_axis(logits, labels[:, None], -1)[:, 0]
 
 
+@functools.partial(jax.jit, static_argnames=("model", "normalize_kind"))
+def noisy_gradient(
+    key: jax.Array,
+    noise: float,
+    variables: dict[str, Any],
+    normalization: Normalization,
+    images: jax.Array,
+    labels: jax.Array,
+    *,
+    model: nn.Module,
+    normalize_kind: str,
+) -> tuple[jax.Array, jax.Array]:
+    """Compute the gradient of the labels' logits at noisy copies of the images, and the images' values.
+
+    Compiled once for a network and a number of faces: repeating the call is several times faster on a CPU
+    than a loop in the program, and takes a third of the time to compile.
+
+    Args:
+      key: for the noise.
+      noise: its standard deviation, as a share of each image's range; 0 for the images themselves.
+      variables, normalization, images, labels: see the module.
+      model, normalize_kind: of the network.
+
+    Returns:
+      The gradient with respect to the normalized image, and that image without noise, both float32
+      (N, 48, 48, 1).
+    """
+    inputs = normalize(images, normalization, kind=normalize_kind)
+    axes = (1, 2, 3)
+    deviation = noise * (jnp.max(inputs, axes, keepdims=True) - jnp.min(inputs, axes, keepdims=True))
+    noisy = inputs + deviation * jax.random.normal(key, inputs.shape)
+    return jax.grad(lambda x: jnp.sum(chosen_logits(model, variables, x, labels)))(noisy), inputs
+
+
 def make_saliency(*, model: nn.Module, normalize_kind: str) -> Explain:
     """Make gradient x input, float32 (N, 48, 48): what each pixel adds to the label's logit, to first order.
 
     The gradient (Simonyan et al., "Deep Inside Convolutional Networks", 2013) with respect to the normalized
     image is multiplied by that image (Shrikumar et al., "Not Just a Black Box", 2016).
     """
+    gradient_at = functools.partial(noisy_gradient, model=model, normalize_kind=normalize_kind)
 
     def saliency(variables, normalization, images, labels):
-        inputs = normalize(images, normalization, kind=normalize_kind)
-        gradient = jax.grad(lambda x: jnp.sum(chosen_logits(model, variables, x, labels)))(inputs)
+        gradient, inputs = gradient_at(
+            jax.random.key(0), np.float32(0), variables, normalization, images, labels
+        )
         return (gradient * inputs)[..., 0]
 
     return saliency
 
 
 def make_smooth_grad(
-    *, model: nn.Module, normalize_kind: str, samples: int = 32, noise: float = 0.15
+    *, model: nn.Module, normalize_kind: str, samples: int = 16, noise: float = 0.15
 ) -> Callable[..., jax.Array]:
     """Make SmoothGrad ``(key, variables, normalization, images, labels) -> maps``, float32 (N, 48, 48), >= 0.
 
@@ -56,17 +95,12 @@ def make_smooth_grad(
       samples: number of noisy copies; they are used one after the other, to save memory.
       noise: standard deviation, as a share of each image's range.
     """
+    gradient_at = functools.partial(noisy_gradient, model=model, normalize_kind=normalize_kind)
 
     def smooth_grad(key, variables, normalization, images, labels):
-        inputs = normalize(images, normalization, kind=normalize_kind)
-        axes = (1, 2, 3)
-        deviation = noise * (jnp.max(inputs, axes, keepdims=True) - jnp.min(inputs, axes, keepdims=True))
-        gradient = jax.grad(lambda x: jnp.sum(chosen_logits(model, variables, x, labels)))
-
-        def add(total, key):
-            return total + gradient(inputs + deviation * jax.random.normal(key, inputs.shape)), None
-
-        total, _ = jax.lax.scan(add, jnp.zeros_like(inputs), jax.random.split(key, samples))
+        total = 0.0
+        for sample in jax.random.split(key, samples):
+            total += gradient_at(sample, np.float32(noise), variables, normalization, images, labels)[0]
         return jnp.abs(total / samples)[..., 0]
 
     return smooth_grad

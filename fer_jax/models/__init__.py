@@ -18,7 +18,9 @@ def create_model(name: str, options: Mapping[str, Any]) -> nn.Module:
     """Make the network ``name`` with the fields of ``config.<name>``. Raises ValueError for unknown names."""
     if name not in MODELS:
         raise ValueError(f"model={name!r} is unknown; choose one of {', '.join(MODELS)}")
-    return MODELS[name](**options, num_classes=NUM_CLASSES)
+    # Without lists a network can be hashed, so that JAX finds the programs compiled for it.
+    sizes = {field: tuple(value) if isinstance(value, list) else value for field, value in options.items()}
+    return MODELS[name](**sizes, num_classes=NUM_CLASSES)
 
 
 def init_variables(model: nn.Module, key: jax.Array) -> dict[str, Any]:
@@ -39,14 +41,18 @@ def count_parameters(params: Any) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def parameter_table(params: Any) -> str:
-    """Format one line a layer (name, shape of its kernel, parameters) and one with the total."""
+def parameter_table(params: Any, *, by_block: bool = False) -> str:
+    """Format one line a layer (name, shape of its kernel, parameters) and one with the total.
+
+    ``by_block``: one line for all layers of a block, without shapes.
+    """
     layers: dict[str, tuple[str, int]] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         *layer, leaf_name = (str(part.key) for part in path)
-        name = "/".join(layer)
+        name = layer[0] if by_block else "/".join(layer)
         shape, count = layers.get(name, ("", 0))
-        shape = " x ".join(map(str, leaf.shape)) if leaf_name == "kernel" else shape
+        if leaf_name == "kernel" and name == "/".join(layer):
+            shape = " x ".join(map(str, leaf.shape))
         layers[name] = (shape, count + leaf.size)
     width = max(map(len, layers))
     rows = [f"  {name:<{width}}  {shape:>18}  {count:>9,}" for name, (shape, count) in layers.items()]

@@ -7,6 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from fer_jax.labels import SIDE
 from fer_jax.runtime.files import expand_user
 
 Config = dict[str, Any]
@@ -44,6 +45,8 @@ class Command:
 def make_command(mode: str, config: ConfigDict, *, name: str, workdir: str | None, **fields: Any) -> Command:
     """Make the command from the values of the flags.
 
+    On the built-in faces ``train_sides`` is the full size, unless a flag sets it.
+
     Args:
       mode, config: see ``Command``.
       name: of the config file, without its suffix: the name of its run and of its shipped weights.
@@ -53,6 +56,9 @@ def make_command(mode: str, config: ConfigDict, *, name: str, workdir: str | Non
     config = plain(config)
     # predict and its like use a synthetic run only if it is named; train and eval name their data set.
     synthetic = mode in ("train", "eval") and config["dataset"] == "synthetic"
+    if synthetic and "train_sides" not in fields["overrides"]:
+        # So few faces save no time at smaller sizes: each size is another program to compile.
+        config["train_sides"] = [SIDE]
     default = Path("runs") / (f"{name}-synthetic" if synthetic else name)
     workdirs = _workdirs(mode, workdir) if workdir else (default,)
     shipped_name = workdir or (None if synthetic else name)

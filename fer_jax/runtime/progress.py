@@ -18,9 +18,25 @@ class EpochProgress:
     A bar needs a terminal on standard error; without one, a line appears at most every half minute.
     """
 
-    def __init__(self, *, epoch: int, epochs: int, steps: int, batch_size: int, epochs_left: float) -> None:
-        """``epochs_left``: after this one, in epochs as long as it is."""
-        self._title = f"epoch {epoch:>{len(str(epochs))}}/{epochs}"
+    def __init__(
+        self,
+        *,
+        epoch: int,
+        epochs: int,
+        steps: int,
+        batch_size: int,
+        epochs_left: float,
+        image_size: int | None = None,
+    ) -> None:
+        """Show the bar.
+
+        Args:
+          epoch, epochs, steps, batch_size: of this epoch.
+          epochs_left: after this one, in epochs as long as it is.
+          image_size: of this epoch, to show; None where it is that of all epochs.
+        """
+        size = "" if image_size is None else f" at {image_size} pixels"
+        self._title = f"epoch {epoch:>{len(str(epochs))}}/{epochs}{size}"
         self._steps, self._batch_size, self._epochs_left = steps, batch_size, epochs_left
         self.begin()
         self._bar = (
@@ -68,7 +84,7 @@ class EpochProgress:
         print(
             f"{self._title}  training: loss {row['train_loss']:.3f}, accuracy {row['train_accuracy']:.1%}   "
             f"validation: loss {row['val_loss']:.3f}, accuracy {row['val_accuracy']:.1%}   "
-            f"{row['images_per_second']:,.0f} images/s, {duration(row['seconds'])}",
+            f"{row['images_per_second']:,.0f} images/s, {duration(row['seconds'])} in all",
             flush=True,
         )
 

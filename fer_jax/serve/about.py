@@ -1,12 +1,12 @@
 """Describe the network and its limits to visitors of the page."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fer_jax.classifier import Classifier
+from fer_jax.data.kaggle import PREFIX
 from fer_jax.labels import LABELS
 
 _FER2013 = ("fer2013", "icml_face_data", "fer-2013")
@@ -27,8 +27,7 @@ def about(name: str, classifiers: Sequence[Classifier], *, has_heat: bool) -> di
         "name": name,
         "network": first.record.config["model"],
         "parameters": sum(c.num_parameters for c in classifiers),
-        # Without the folder: visitors need not know it.
-        "trained_on": "drawn faces" if dataset == "synthetic" else _base_name(dataset),
+        "trained_on": data_name(dataset),
         "epoch": first.row["epoch"],
         "accuracy": accuracy,
         "labels": list(LABELS),
@@ -37,8 +36,15 @@ def about(name: str, classifiers: Sequence[Classifier], *, has_heat: bool) -> di
     }
 
 
-def _base_name(dataset: str) -> str:
-    return dataset if dataset.startswith("kaggle:") else Path(dataset).name
+def data_name(dataset: str) -> str:
+    """Name the data set as visitors may know it: where a file lies, and what it is called, is the owner's."""
+    if dataset == "synthetic":
+        return "drawn faces"
+    if any(name in dataset.lower() for name in _FER2013):
+        return "FER2013"
+    if dataset.startswith(PREFIX):
+        return f"{dataset.removeprefix(PREFIX)} from Kaggle"
+    return "a data set of its owner's"
 
 
 def limits(dataset: str, accuracy: float) -> dict[str, str]:
@@ -66,13 +72,14 @@ def limits(dataset: str, accuracy: float) -> dict[str, str]:
 def _who_is_missing(dataset: str) -> str:
     if dataset == "synthetic":
         return "Everybody: no person's face was in the training data."
-    if any(name in dataset.lower() for name in _FER2013):
+    name = data_name(dataset)
+    if name == "FER2013":
         return (
             "It learnt from what an English image search gave in 2013: posed, acted and stock photographs, "
             "more often of light-skinned, young and Western people than people are. How its errors differ "
             "between groups has not been measured; expect them to differ."
         )
     return (
-        f"It learnt from {_base_name(dataset)}. Who is rare there is judged worse here; how the errors "
+        f"It learnt from {name}. Who is rare there is judged worse here; how the errors "
         "differ between groups has not been measured."
     )

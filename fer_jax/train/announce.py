@@ -23,15 +23,24 @@ def data(dataset: str, splits: Splits, seconds: float) -> None:
     print(f"data: {dataset}, read in {seconds:.1f} s")
     for note in splits.notes:
         print(f"  {note}")
-    counts = np.bincount(splits.train.labels, minlength=len(LABELS))
-    for label, count in zip(LABELS, counts, strict=True):
-        print(f"  {label:<8} {count:>6,} {'█' * round(40 * count / counts.max())}")
+    print(_class_counts(np.bincount(splits.train.labels, minlength=len(LABELS))))
+
+
+def _class_counts(counts: np.ndarray) -> str:
+    """Format how many training faces each class has: bars, unless all classes have about as many."""
+    if counts.max() <= 1.05 * counts.min():
+        few, most = f"{counts.min():,}", f"{counts.max():,}"
+        return f"  {few if few == most else f'{few} to {most}'} training faces of each expression"
+    return "\n".join(
+        f"  {label:<8} {count:>6,} {'█' * round(40 * count / counts.max())}"
+        for label, count in zip(LABELS, counts, strict=True)
+    )
 
 
 def network(name: str, params: Any, devices: int, batch_size: int) -> None:
-    """Print the network's layers, and how many devices train it if not all do."""
-    print(f"model: {name}")
-    print(parameter_table(params))
+    """Print the network's blocks, and how many devices train it if not all do."""
+    print(f"model: {name}; all layers are in network.txt")
+    print(parameter_table(params, by_block=True))
     count = jax.device_count()
     if devices < count:
         print(f"Using {devices} of {count} devices: batch_size {batch_size} is not divisible by more.")
@@ -49,14 +58,18 @@ def other_network(part: str, name: str, record: Record, data_digest: str) -> Non
 
 def training(plan: Plan, num_train: int, workdir: Path) -> None:
     """Print how long training will be, and at what image sizes."""
-    steps = num_train // plan.batch_size
-    print(f"training: {plan.epochs.count} epochs of {steps} steps; writes to {workdir}/")
+    epochs, steps = _count(plan.epochs.count, "epoch"), _count(num_train // plan.batch_size, "step")
+    print(f"training: {epochs} of {steps}; writes to {workdir}/")
     sizes = [size for size, _ in itertools.groupby(plan.epochs.image_sizes)]
     if sizes != [SIDE]:
         print(
             f"  on faces of {', then '.join(map(str, sizes))} pixels; validation uses {SIDE} pixels, so its "
             "accuracy is low until training reaches that size"
         )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("s" if number != 1 else "")
 
 
 def resumed(workdir: Path, position: Position, before: int, now: int) -> None:
@@ -72,7 +85,8 @@ def resumed(workdir: Path, position: Position, before: int, now: int) -> None:
 def finished(workdir: Path, rows: list[Row], *, epochs: int, patience: int) -> None:
     """Print that there is nothing left to train, and which flag changes that."""
     if rows[-1]["epoch"] < epochs:
-        longer = f"{patience} epochs went by without a better one; to go on: --config.patience=N, 0 for all"
+        waited = _count(patience, "epoch")
+        longer = f"{waited} went by without a better one; to go on: --config.patience=N, 0 for all"
     else:
         longer = "a longer one: --config.epochs=N"
     print(f"{workdir}: this run is finished; {longer}, another one: --workdir=DIR")

@@ -138,6 +138,14 @@ def image_size_of(epoch: int, epochs: Epochs) -> int:
     return epochs.image_sizes[(epoch - 1) * len(epochs.image_sizes) // epochs.count]
 
 
+def size_changes(epochs: Epochs) -> dict[int, int]:
+    """First epoch -> image size, for each part of the run with a size of its own; empty if all have one."""
+    firsts = {_first(number, epochs) + 1: size for number, size in enumerate(epochs.image_sizes)}
+    before = {epoch: image_size_of(epoch - 1, epochs) for epoch in firsts if 1 < epoch <= epochs.count}
+    changes = {epoch: firsts[epoch] for epoch in (1, *before) if firsts[epoch] != before.get(epoch)}
+    return changes if len(changes) > 1 else {}
+
+
 def epochs_left(epoch: int, epochs: Epochs, *, teaching: float = 0.0) -> float:
     """The work after ``epoch``, in epochs of its image size: the cost of a face grows with its pixels.
 

@@ -14,9 +14,10 @@ from fer_jax.checkpoints.weights import Record, Weights
 from fer_jax.data.faces import Splits
 from fer_jax.errors import UserError
 from fer_jax.evaluate.report import score_and_report
+from fer_jax.models import parameter_table
 from fer_jax.runtime.command import Config
 from fer_jax.runtime.distributed import first_process, from_first
-from fer_jax.runtime.files import os_reason, write_json
+from fer_jax.runtime.files import os_reason, write_json, write_text
 from fer_jax.runtime.lock import locked
 from fer_jax.train import outputs
 from fer_jax.train.environment import environment_changes
@@ -95,6 +96,11 @@ class RunFolder:
                 "their last bits"
             )
         write_json(path, config | {"environment": environment})
+
+    @first_process
+    def write_network(self, params: Any) -> None:
+        """Write network.txt, a table of all layers."""
+        write_text(self.path / "network.txt", parameter_table(params) + "\n")
 
     def restore(self, fresh: TrainState) -> tuple[TrainState, Record] | None:
         """Return state and record of the latest checkpoint, or None; ``fresh`` gives shapes and dtypes.

@@ -143,9 +143,14 @@ def _compiled(
 
 
 def _progress(epoch: int, steps: int, plan: Plan) -> EpochProgress:
-    left = epochs_left(epoch, plan.epochs, teaching=plan.teaching)
+    several = len(set(plan.epochs.image_sizes)) > 1
     return EpochProgress(
-        epoch=epoch, epochs=plan.epochs.count, steps=steps, batch_size=plan.batch_size, epochs_left=left
+        epoch=epoch,
+        epochs=plan.epochs.count,
+        steps=steps,
+        batch_size=plan.batch_size,
+        epochs_left=epochs_left(epoch, plan.epochs, teaching=plan.teaching),
+        image_size=image_size_of(epoch, plan.epochs) if several else None,
     )
 
 

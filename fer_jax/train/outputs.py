@@ -1,5 +1,6 @@
 """Write the files of a run that trains, besides its checkpoints."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from fer_jax.errors import UserError
+from fer_jax.evaluate.plots import run_title
 from fer_jax.runtime import files
 from fer_jax.runtime.figures import BLUE, ORANGE, save_contact_sheet, save_figure, subplots
+from fer_jax.train.epochs import size_changes
+from fer_jax.train.recipe import epochs_of
 from fer_jax.transforms.augment import augment
 
 
@@ -21,8 +25,15 @@ def write_rows(workdir: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def save_curves(path: str | os.PathLike, rows: list[dict[str, Any]]) -> None:
-    """Draw loss and accuracy over the epochs, training and validation, from the rows of metrics.jsonl."""
+    """Draw loss and accuracy over the epochs, training and validation, from the rows of metrics.jsonl.
+
+    The title names the run and its data, and lines show where the image size changes. Both come from
+    config.json beside the picture, and are left out where it is missing or damaged.
+    """
+    path = Path(path)
+    title, sizes = _from_config(path.with_name("config.json"))
     figure, axes = subplots(1, 2, figsize=(10, 4))
+    figure.suptitle(title, fontsize=12)
     epochs = [row["epoch"] for row in rows]
     for axis, name, scale in zip(axes, ("loss", "accuracy"), (1, 100), strict=True):
         for part, label, colour in (("train", "training", ORANGE), ("val", "validation", BLUE)):
@@ -32,8 +43,27 @@ def save_curves(path: str | os.PathLike, rows: list[dict[str, Any]]) -> None:
         axis.set_ylabel(name if scale == 1 else f"{name} (%)")
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
+        _mark_sizes(axis, {epoch: size for epoch, size in sizes.items() if epoch <= epochs[-1]})
         axis.legend()
     save_figure(figure, path)
+
+
+def _from_config(path: Path) -> tuple[str, dict[int, int]]:
+    """The title of a run's picture, and the first epoch of each image size, from its config.json."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        return run_title(path.parent, config["dataset"]), size_changes(epochs_of(config))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return "", {}
+
+
+def _mark_sizes(axis: Any, sizes: dict[int, int]) -> None:
+    """Draw a line before the first epoch of each image size, and write the size beside it."""
+    for epoch, size in sizes.items():
+        axis.axvline(epoch - 0.5, color="grey", linestyle=":", linewidth=1)
+        place = {"xytext": (3, 3), "textcoords": "offset points"}
+        at = (epoch - 0.5, 0), axis.get_xaxis_transform()
+        axis.annotate(f"{size} px", at[0], xycoords=at[1], color="grey", fontsize=8, **place)
 
 
 def save_augmented_faces(path: Path, images: np.ndarray, augmentation: dict[str, Any]) -> None:

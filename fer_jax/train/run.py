@@ -101,6 +101,7 @@ def _prepare(
     recipe = make_recipe(config, splits, mesh, teachers=list(teachers.values()), initial=variables)
     restored = folder.restore(recipe.state)
     folder.write_config(config, environment(data, others), resumed=restored is not None)
+    folder.write_network(recipe.state.params)
     announce.network(config["model"], recipe.state.params, mesh.size, recipe.plan.batch_size)
     if config["augment"]:
         folder.save_augmented_faces(splits.train.images, config["augmentation"])

@@ -90,7 +90,9 @@ async function startCamera() {
       }
     });
   } catch (error) {
+    asking?.abort();
     stopCamera();
+    view.clear();
     showStage(null);
     view.showStatus("");
     view.showError(error.message);

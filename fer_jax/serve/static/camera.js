@@ -7,28 +7,34 @@ let current = null; // the start that is wanted: the browser may ask for a while
 
 export const isOn = () => current !== null;
 
+// Films until it is stopped. Throws an Error, in words for the visitor, if the camera cannot be started or ends.
 export async function start(video, onFrame) {
   if (!navigator.mediaDevices?.getUserMedia) {
     throw new Error("The camera works on this computer (localhost) and over https alone.");
   }
   const mine = (current = {});
   const isOver = () => current !== mine; // stopped, or started anew
+  let gone;
   try {
     const opened = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 } }, audio: false });
     if (isOver()) return end(opened);
     stream = opened;
+    gone = unplugged(opened);
     video.srcObject = opened;
     await video.play();
   } catch (error) {
     if (isOver()) return;
     throw new Error(reason(error));
   }
-  while (!isOver()) {
-    const next = wait(EVERY);
-    const frame = await grab(video);
-    if (frame && !isOver()) await onFrame(frame);
-    await next;
-  }
+  const film = async () => {
+    while (!isOver()) {
+      const next = wait(EVERY);
+      const frame = await grab(video);
+      if (frame && !isOver()) await onFrame(frame);
+      await next;
+    }
+  };
+  await Promise.race([film(), gone]);
 }
 
 export function stop(video) {
@@ -46,15 +52,25 @@ export function grab(video) {
   return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.92));
 }
 
+// A promise that fails when the camera ends by itself; stop() is no such end.
+function unplugged(opened) {
+  const gone = new Promise((_, reject) => {
+    const line = "The camera has gone: it was unplugged, or is no longer allowed. Plug it in, then start it again.";
+    for (const track of opened.getTracks()) track.addEventListener("ended", () => reject(new Error(line)));
+  });
+  gone.catch(() => {}); // where nobody waits for it any more
+  return gone;
+}
+
 const end = (opened) => opened.getTracks().forEach((track) => track.stop());
 
 const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 function reason(error) {
   switch (error.name) {
-    case "NotAllowedError": return "The browser was not allowed to use the camera.";
-    case "NotFoundError": return "No camera was found.";
-    case "NotReadableError": return "The camera is in use by another program.";
+    case "NotAllowedError": return "The camera was refused. Allow it in the browser's settings for this page, then try again.";
+    case "NotFoundError": return "No camera was found. Plug one in, then try again.";
+    case "NotReadableError": return "The camera is busy: another program uses it. Close that program, then try again.";
     default: return "The camera could not be started.";
   }
 }

@@ -35,9 +35,8 @@ export function showStatus(line) {
 
 export function showAbout(about) {
   const parameters = about.parameters.toLocaleString("en");
-  const network = about.name === about.network ? "" : ` (${about.network})`;
   $("model").textContent =
-    `Seven expressions, by the network ${about.name}${network} of ${parameters} parameters, trained on ` +
+    `Seven expressions, named by a neural network of ${parameters} parameters that learnt from ` +
     `${about.trained_on}. It names ${(100 * about.accuracy).toFixed(1)} % of the validation faces as people did.`;
   for (const { title, text } of about.limits) {
     const group = document.createElement("div");
