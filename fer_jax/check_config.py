@@ -63,6 +63,7 @@ _FROM_ZERO = {
     "augmentation.height_shift_range": SIDE,
     "augmentation.brightness_range": 10,
     "augmentation.contrast_range": 10,
+    "num_processes": 1_000_000,
 }
 _SIZES = {"cnn.widths": 65_536, "cnn.blocks": 1_000, "mlp.hidden": 1_000_000}
 PROCESS_FIELDS = ("coordinator_address", "num_processes", "process_id")
@@ -91,6 +92,8 @@ def check_config(config: dict[str, Any]) -> None:
     if config["mixup_alpha"]:
         _require(config, "cutmix_alpha", lambda v: v == 0, "0 where mixup_alpha is above 0")
     _check_stages(config)
+    _require(config, "synthetic.seed", lambda v: v < 2**63, "a seed below 2 to the power of 63, or -1")
+    _require(config, "process_id", lambda v: v < 1_000_000, "the number of a process, from 0")
     if config["distributed"]:
         _check_processes(config)
 
@@ -121,7 +124,8 @@ def _check_processes(config: dict[str, Any]) -> None:
         raise UserError(f"set all of {names}, or none of them to ask the scheduler")
     if all(is_set):
         last = config["num_processes"] - 1
-        _require(config, "process_id", lambda v: v <= last, f"0 to {last}")
+        _require(config, "synthetic.seed", lambda v: v < 2**63, "a seed below 2 to the power of 63, or -1")
+    _require(config, "process_id", lambda v: v <= last, f"0 to {last}")
 
 
 def _require(config: dict[str, Any], name: str, holds: Any, expected: str) -> None:

@@ -1,8 +1,9 @@
 """Checking the values of a command's config."""
 
 import pytest
+from flax.traverse_util import flatten_dict, unflatten_dict
 
-from configs import best, cnn, mlp, tiny
+from configs import best, cnn, default, mlp, tiny
 from fer_jax.check_config import CHOICES, check_config
 from fer_jax.errors import UserError
 from fer_jax.models import MODELS
@@ -71,3 +72,17 @@ def test_bad_values_are_named(name, value):
     # Of two lists that must be as long as each other, either may be named.
     with pytest.raises(UserError, match=r"^config\." + name.replace("widths", "(widths|blocks)")):
         check_config(config)
+
+
+def numbers():
+    fields = flatten_dict(plain(default.get_config()), sep=".")
+    return [name for name, value in fields.items() if type(value) in (int, float)]
+
+
+@pytest.mark.parametrize("name", numbers())
+def test_every_number_has_an_upper_bound(name):
+    """A few zeros too many are refused at once: loops, memory and drawing would take them at their word."""
+    fields = flatten_dict(plain(default.get_config()), sep=".")
+    fields[name] = type(fields[name])(2**63)
+    with pytest.raises(UserError, match=r"^config\.(seed|" + name + r") is "):
+        check_config(unflatten_dict(fields, sep="."))

@@ -196,6 +196,7 @@ def test_another_structure_is_no_damage(tmp_path):
 def test_half_written_is_removed(tmp_path, capsys):
     save_epochs(tmp_path, [0.5])
     (tmp_path / "checkpoints" / "20.orbax-checkpoint-tmp-0" / "state").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "30.orbax-checkpoint-tmp-0").touch()
     assert restore.latest_record(tmp_path).rows == [row(1, 0.5)]
     with open_checkpoints(tmp_path):
         pass

@@ -168,8 +168,11 @@ def test_what_an_input_is(tmp_path):
         with pytest.raises(UserError, match=f"{name}: {what}"):
             find_input(tmp_path / name)
     if hasattr(os, "mkfifo"):
-        os.mkfifo(tmp_path / "pipe.jpg")
-        assert find_input(tmp_path / "pipe.jpg") is None
+        for name in ("pipe", "pipe.jpg"):
+            os.mkfifo(tmp_path / name)
+        assert find_input(tmp_path / "pipe") is None
+        with pytest.raises(UserError, match=r"pipe.jpg: is a named pipe; a plain file was expected"):
+            load_unlabelled(tmp_path / "pipe.jpg")
 
 
 def test_broken_pictures_by_the_config(tmp_path):

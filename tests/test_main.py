@@ -280,6 +280,54 @@ def test_predict_on_bad_input_writes_nothing(trained, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_run_that_was_moved_goes_on(tmp_path, monkeypatch):
+    """Folder and data set; the digest says that the data is the same."""
+    write_homework_csv(tmp_path / "train.csv", draw_faces(70, seed=1))
+    config = tiny_config(dataset=str(tmp_path / "train.csv"), epochs=1)
+    run_training(config, tmp_path / "run")
+    home = tmp_path / "elsewhere"
+    home.mkdir()
+    for name in ("train.csv", "run"):
+        (tmp_path / name).rename(home / name)
+    monkeypatch.chdir(home)
+    config.update({"dataset": "train.csv", "epochs": 2})
+    run_training(config, Path("run"))
+    assert [row["epoch"] for row in read_rows(home / "run")] == [1, 2]
+    write_homework_csv(home / "train.csv", draw_faces(70, seed=2))
+    with pytest.raises(UserError, match=r"^run: holds a run on other data than train.csv gives now; "):
+        run_training(config, Path("run"))
+
+
+def test_shipped_weights_are_named_by_workdir(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_homework_csv(tmp_path / "faces.csv", draw_faces(7, seed=4))
+    options = {"overrides": (), "probabilities": False, "input": "faces.csv", "output": "out.csv"}
+    for workdir in ("tiny", "tny"):
+        command = make_command("predict", mlp.get_config(), name="mlp", workdir=workdir, **options)
+        if workdir == "tiny":
+            modes.runner(command)(command)
+            assert "weights: fer_jax/weights/tiny.npz" in capsys.readouterr().out
+        else:
+            with pytest.raises(UserError, match=r"^tny: no checkpoint there"):
+                modes.runner(command)(command)
+    options |= {"input": None, "output": None}
+    # Without a data set, eval means the run on the built-in faces.
+    command = make_command("eval", mlp.get_config(), name="tiny", workdir=None, **options)
+    with pytest.raises(
+        UserError, match=r"the weights 'tiny' that come with fer_jax: add --config.dataset=FILE"
+    ):
+        modes.runner(command)(command)
+
+
+def test_the_place_of_an_output_is_tested_before_the_work(trained, tmp_path):
+    (tmp_path / "file").touch()
+    for mode in ("explain", "export"):
+        with pytest.raises(
+            UserError, match=r"file: is a file; a folder to write to was expected by --output"
+        ):
+            run(mode, plain(mlp.get_config()), tmp_path / "no run", output=str(tmp_path / "file" / "out"))
+
+
 def test_homework_layout_trains(tmp_path, capsys):
     write_homework_csv(tmp_path / "train.csv", draw_faces(70, seed=1))
     where = tmp_path / "run"

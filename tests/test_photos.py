@@ -12,9 +12,11 @@ from PIL import Image
 from fer_jax.checkpoints import choose
 from fer_jax.data import photos, read_pictures
 from fer_jax.data.photos import Box
+from fer_jax.data.read_csv import write_homework_csv
 from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
 from fer_jax.predict import photos as run_photos
+from fer_jax.predict.faces import predict_csv
 from tiny_run import run, run_training, tiny_config
 
 cv2 = pytest.importorskip("cv2", reason="needs OpenCV: pip install -r requirements-photos.txt")
@@ -261,15 +263,21 @@ def test_copies_are_known_wherever_they_are(folder, tmp_path, capsys):
 
 def test_copies_of_an_earlier_command_do_not_stay(folder, tmp_path, capsys):
     """Except files that fer_jax has not written."""
+    photo((40, 100, 160)).save(folder / "B.JPG")
     run_photos.predict_photos(str(folder), predict, tmp_path / "out.csv", with_probabilities=False)
     copies = tmp_path / "out_pictures"
     photo().save(copies / "mine.jpg")
     (copies / "text.jpg").write_text("hello")
-    (folder / "a.jpg").unlink()
+    for name in ("a.jpg", "B.JPG"):
+        (folder / name).unlink()
     capsys.readouterr()
     run_photos.predict_photos(str(folder), predict, tmp_path / "out.csv", with_probabilities=False)
     assert sorted(path.name for path in copies.iterdir()) == ["mine.jpg", "text.jpg", "turned.jpg"]
-    assert f"removed: 1 copy of an earlier command in {copies}/" in capsys.readouterr().out
+    assert f"removed: 2 copies of an earlier command in {copies}/" in capsys.readouterr().out
+    # Those beside the rows of a CSV file are not of it either.
+    write_homework_csv(tmp_path / "in.csv", draw_faces(2, seed=0))
+    predict_csv(str(tmp_path / "in.csv"), predict, tmp_path / "out.csv", with_probabilities=False)
+    assert sorted(path.name for path in copies.iterdir()) == ["mine.jpg", "text.jpg"]
 
 
 def test_faces_without_contrast(folder, tmp_path, capsys):

@@ -334,3 +334,30 @@ def test_ids_are_kept_as_they_are(tmp_path):
     ids = ["\ufeffa", " b", "007", "NA", "", "1e5", "\u65e5"]
     path = write(tmp_path / "a.csv", "id,feature", [f"{own},{FEATURES[0]}" for own in ids])
     assert read_csv(path, require_labels=False).faces.ids.tolist() == ids
+
+
+def test_compressed_files_are_known_by_their_content(tmp_path):
+    """Browsers unpack files and keep their names, or the other way round."""
+    plain = f"label,feature\n3,{' '.join(['7'] * 2304)}\n".encode()
+    for name, content in {
+        "a.csv": gzip.compress(plain),
+        "b.csv": lzma.compress(plain),
+        "c.csv.gz": plain,
+        "d.csv.xz": gzip.compress(plain),
+        "e.csv": zipped(plain),
+    }.items():
+        (tmp_path / name).write_bytes(content)
+        assert read_csv(tmp_path / name, require_labels=True).faces.labels.tolist() == [3]
+
+
+def zipped(content):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("faces.csv", content)
+    return buffer.getvalue()
+
+
+def test_lines_that_end_in_carriage_returns_alone(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"label,feature\r3,7 7\r")
+    with pytest.raises(UserError, match=r"a.csv: its lines end in carriage returns alone; save it with "):
+        read_csv(tmp_path / "a.csv", require_labels=True)

@@ -9,13 +9,18 @@ import pytest
 from PIL import Image
 
 from fer_jax.data import read_pictures
-from fer_jax.data.find_pictures import describe, find_pictures, list_pictures
+from fer_jax.data.find_pictures import describe, find_pictures
 from fer_jax.data.load import find_input, load_unlabelled
 from fer_jax.data.marks import MARK
-from fer_jax.data.picture_folders import read_folder, read_picture_set
+from fer_jax.data.picture_folders import read_picture_set
 from fer_jax.data.read_pictures import load_picture, read_picture
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
+
+
+def read_folder(root):
+    return read_picture_set(root).parts
+
 
 FACE = np.random.default_rng(0).integers(0, 256, (48, 48), np.uint8)
 
@@ -248,6 +253,15 @@ FORMATS = [
 ]
 
 
+def test_a_pillow_without_a_format(tmp_path, monkeypatch):
+    """As earlier ones are without AVIF: what it has is read."""
+    monkeypatch.delitem(Image.OPEN, "AVIF", raising=False)
+    monkeypatch.delitem(Image.OPEN, "WEBP", raising=False)
+    read_pictures.known_formats.cache_clear()
+    np.testing.assert_array_equal(read_picture(save(tmp_path / "a.tif")), FACE)
+    read_pictures.known_formats.cache_clear()
+
+
 @pytest.mark.parametrize("case", FORMATS)
 def test_pictures_are_known_by_content(tmp_path, case):
     """In a folder, by itself and as a data set."""
@@ -348,9 +362,9 @@ def test_list_pictures(tmp_path):
         path.parent.mkdir(exist_ok=True)
         path.touch()
     (tmp_path / "notes.txt").touch()
-    assert list_pictures(tmp_path) == [tmp_path / n for n in ("a.jpg", "b.PNG", "deep/c.bmp")]
+    assert find_pictures(tmp_path).paths == [tmp_path / n for n in ("a.jpg", "b.PNG", "deep/c.bmp")]
     with pytest.raises(UserError, match="no such file"):
-        list_pictures(tmp_path / "none")
+        find_pictures(tmp_path / "none")
 
 
 def constant(value):

@@ -208,3 +208,16 @@ def test_ours_give_the_recorded_probabilities(name):
     recorded = shipped.read_about(name)["figures"]["synthetic_probabilities"]
     np.testing.assert_allclose(chances, recorded, atol=1e-3)
     assert (shipped.FOLDER / f"{name}.npz").stat().st_size < 20e6
+
+
+def test_cut_files_are_one_line(tmp_path):
+    """As a disk that was full leaves them."""
+    shipped.write("name", weights(), Record(CONFIG, [{"epoch": 1}], list(LABELS), {}), FIGURES, tmp_path)
+    for suffix in (".json", ".npz"):
+        path = tmp_path / f"name{suffix}"
+        whole = path.read_bytes()
+        path.write_bytes(whole[:50])
+        with pytest.raises(UserError, match=rf"^{path}: damaged \(.*\); install fer_jax again$"):
+            shipped.read("name", tmp_path)
+        path.write_bytes(whole)
+    shipped.read("name", tmp_path)

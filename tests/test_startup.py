@@ -25,10 +25,13 @@ for _ in range(100):
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
-SETTINGS = """
+CONFIGURE = """
 import os
 from fer_jax.runtime.startup import configure_process
 configure_process()
+"""
+
+SETTINGS = f"""{CONFIGURE}
 print(os.environ["XLA_FLAGS"], os.environ["JAX_COMPILATION_CACHE_DIR"])
 """
 
@@ -95,3 +98,13 @@ def test_jax_itself_limits_the_cache(tmp_path):
     assert 1 < len(sizes) < 12
     assert sum(sizes) <= 20000
     assert not (folder / "half-cache").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="makes a folder that cannot be written to")
+def test_a_cache_that_cannot_be_written_to(tmp_path):
+    """JAX would warn of each program."""
+    (tmp_path / "fer_jax").write_text("in the way")
+    code = SETTINGS.replace(
+        'os.environ["JAX_COMPILATION_CACHE_DIR"]', 'os.environ.get("JAX_COMPILATION_CACHE_DIR")'
+    )
+    assert run(tmp_path, code, XLA_FLAGS="").split()[-1] == "None"

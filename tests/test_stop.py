@@ -151,7 +151,7 @@ def test_signals_are_noted_once(monkeypatch, capfd):
     monkeypatch.setattr(os, "_exit", ended.append)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        for first in (signal.SIGINT, signal.SIGTERM):
+        for first in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             with signals.noted_signals() as noted:
                 assert noted() == 0
                 signal.raise_signal(first)
@@ -167,7 +167,7 @@ def test_signals_are_noted_once(monkeypatch, capfd):
             signal.raise_signal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before[0])
-    assert capfd.readouterr().err.count("stopping after this step") == 2
+    assert capfd.readouterr().err.count("stopping after this step") == 3
 
 
 def test_an_ignored_signal_stays_ignored():

@@ -24,8 +24,8 @@ class Faces:
     def __len__(self) -> int:
         return len(self.images)
 
-    def take(self, rows: np.ndarray) -> "Faces":
-        """The faces at ``rows``: an int array of indices, or a bool mask (N,)."""
+    def take(self, rows: np.ndarray | slice) -> "Faces":
+        """The faces at ``rows``: an int array of indices, a bool mask (N,) or a slice."""
         labels = None if self.labels is None else self.labels[rows]
         return Faces(self.images[rows], labels, self.ids[rows])
 

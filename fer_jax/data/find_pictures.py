@@ -63,13 +63,6 @@ def find_pictures(folder: str | os.PathLike) -> Found:
     return Found(sorted(paths), sorted(others))
 
 
-def list_pictures(folder: str | os.PathLike) -> list[Path]:
-    """The paths of ``find_pictures``. Raises UserError as it does, and if there is none."""
-    found = find_pictures(folder)
-    require_pictures(folder, found)
-    return found.paths
-
-
 def require_pictures(folder: str | os.PathLike, found: Found) -> None:
     """Raise UserError, which says what is there instead, if no picture was found in ``folder``."""
     if not found.paths:

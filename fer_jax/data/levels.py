@@ -64,27 +64,30 @@ def _scaled(values: np.ndarray, bits: int) -> np.ndarray:
     return table.astype(np.uint8)[values]
 
 
+def is_deep(picture: Image.Image) -> bool:
+    """Whether a picture that is open and not loaded yet is in colour, with 16 bits a channel."""
+    return picture.mode in ("RGB", "RGBA") and bool(_other_bytes(picture))
+
+
 def deep_colours(
     source: str | os.PathLike | BinaryIO, picture: Image.Image
 ) -> tuple[Image.Image, tuple[str, ...]]:
-    """The colours of a file of 16 bits a channel, of which Pillow keeps the upper 8, by their own range.
+    """The colours of a file for which ``is_deep`` holds, by their own range; Pillow keeps the upper 8 bits.
 
     Args:
       source: the file, or its bytes.
-      picture: what Pillow made of it, loaded, not yet turned; returned as it is where its upper bytes are
-        not so dark that fewer than 16 bits may be used, or its file has 8 bits a channel.
+      picture: what Pillow made of it, loaded, not yet turned; returned as it is unless it is so dark that
+        fewer than 16 bits may be used.
 
     Returns:
       The picture of the same mode, and remarks as ``to_grey_or_rgb``.
     """
-    if picture.mode not in ("RGB", "RGBA") or max(high for _, high in picture.getextrema()[:3]) >= 64:
+    if max(high for _, high in picture.getextrema()[:3]) >= 64:
         return picture, ()
     with Image.open(source) as again:
-        if not (lower := _other_bytes(again)):
-            return picture, ()
-        again.tile = lower
+        again.tile = tiles = _other_bytes(again)
         other = np.asarray(again)
-    if len(lower) and _raw_mode(lower[0]) == "RGBA" and picture.mode == "RGBA":  # grey and alpha, both bytes
+    if _raw_mode(tiles[0]) == "RGBA":  # grey and alpha, both bytes of each
         pairs = other.astype(np.uint16)
         grey, alpha = pairs[..., 0] * 256 + pairs[..., 1], pairs[..., 2] * 256 + pairs[..., 3]
         values = np.stack([grey, grey, grey, alpha], -1)
@@ -109,10 +112,13 @@ def _other_bytes(picture: Image.Image) -> list:
     for tile in getattr(picture, "tile", []):
         if (raw := _raw_mode(tile)) not in swapped:
             return []
-        args = swapped[raw] if isinstance(tile.args, str) else (swapped[raw], *tile.args[1:])
-        tiles.append(tile._replace(args=args))
+        args = swapped[raw] if isinstance(tile[3], str) else (swapped[raw], *tile[3][1:])
+        # A plain tuple in earlier versions of Pillow.
+        tiles.append(tile._replace(args=args) if hasattr(tile, "_replace") else (*tile[:3], args))
     return tiles
 
 
-def _raw_mode(tile) -> str:
-    return tile.args if isinstance(tile.args, str) else str(tile.args[0]) if tile.args else ""
+def _raw_mode(tile: tuple) -> str:
+    """How the pixels of a tile lie in the file, as ``RGB;16B``; empty if it does not say."""
+    args = tile[3]
+    return args if isinstance(args, str) else str(args[0]) if args else ""

@@ -1,8 +1,9 @@
 """Load the faces that a user names: the built-in ones, a CSV file, a folder or a picture."""
 
+import contextlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ from fer_jax.data import kaggle, photos
 from fer_jax.data.cache import cached_read_csv
 from fer_jax.data.contrast import describe_flat, has_contrast
 from fer_jax.data.faces import Faces, Splits, digest
-from fer_jax.data.find_pictures import Found, find_pictures, require_pictures
+from fer_jax.data.find_pictures import Found, describe, find_pictures, require_pictures
 from fer_jax.data.kinds import FOREIGN, PICTURE, SUFFIXES, VIDEO, kind_of
 from fer_jax.data.picture_folders import read_picture_set
 from fer_jax.data.read_csv import CsvTable, read_csv
 from fer_jax.data.split import rows_shared, stratified_split
 from fer_jax.data.synthetic import synthetic_splits
+from fer_jax.data.words import number_of
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS, SIDE
 from fer_jax.runtime.files import expand_user
@@ -166,28 +168,53 @@ def _remarks(splits: Splits) -> Iterator[str]:
                 yield describe_flat(list(ids), len(faces), f"{name} faces")
 
 
-def load_unlabelled(path: str | os.PathLike) -> Faces:
-    """Load faces to predict: all rows of a CSV file of any layout, or the faces in one picture or a folder.
+def load_unlabelled(
+    path: str | os.PathLike, *, most: int | None = None, say: Callable[[str], None] = lambda line: None
+) -> Faces:
+    """Load faces to look at: those of a CSV file of any layout, of a picture or of a folder of pictures.
 
-    Pictures are read by ``photos.read_photos``; ids are their paths. Labels are None unless a CSV file has
-    them. Raises UserError.
+    Pictures are read by ``photos.read_photos``; ids are their paths.
+
+    Args:
+      path: see ``find_input``.
+      most: of faces without labels, load no more than this.
+      say: takes lines to print: what is odd, and what is left out of a folder.
+
+    Returns:
+      The faces; labels are None unless a CSV file has them.
+
+    Raises:
+      UserError: it cannot be read, or has no faces.
     """
     found = find_input(path)
     if found is None:
-        return read_csv(path, require_labels=False).faces
+        faces = read_csv(path, require_labels=False).faces
+        return faces if faces.labels is not None else faces.take(slice(most))
+    for line in describe(found.others):
+        say(f"left out: {line}")
     images, ids = [np.zeros((0, SIDE, SIDE, 1), np.uint8)], []
     for photo in photos.read_photos(found.paths):
         if isinstance(photo, UserError):
-            raise photo
+            if len(found.paths) == 1:
+                raise photo
+            say(f"left out: {photo}")
+            continue
+        for remark in photo.remarks:
+            say(f"1 picture {remark}: {photo.name}")
         images.append(photo.faces)
         ids += [photo.name] * len(photo.faces)
-    return Faces(np.concatenate(images), None, np.array(ids))
+        if most is not None and len(ids) >= most:
+            break
+    if not ids:
+        raise UserError(f"{path}: no face found in {number_of(len(found.paths), 'picture')}")
+    return Faces(np.concatenate(images), None, np.array(ids)).take(slice(most))
 
 
 def find_input(path: str | os.PathLike) -> Found | None:
     """The pictures that ``--input`` names, itself one or a folder of them; None if it is a CSV file.
 
-    A file is a picture by its content or its name. What is not a plain file, as a pipe, is read as CSV.
+    A file is a picture by its content or its name. What is not a plain file, as a pipe, is read as CSV unless
+    it is named as a picture.
 
     Raises:
       UserError: a folder without pictures or that cannot be listed, a video, or a picture of a kind that
@@ -197,11 +224,11 @@ def find_input(path: str | os.PathLike) -> Found | None:
         found = find_pictures(path)
         require_pictures(path, found)
         return found
-    try:
-        is_plain = stat.S_ISREG(os.stat(path).st_mode)
-        kind = kind_of(path) if is_plain else None
-    except OSError:  # whoever reads it says what is wrong
-        kind = PICTURE if os.fspath(path).lower().endswith(SUFFIXES) else None
+    named_picture = os.fspath(path).lower().endswith(SUFFIXES)
+    kind = PICTURE if named_picture else None  # whoever reads it says what is wrong with it
+    with contextlib.suppress(OSError):
+        if not named_picture and stat.S_ISREG(os.stat(path).st_mode):
+            kind = kind_of(path)
     if kind == VIDEO:
         raise UserError(f"{path}: is a video; a picture, a folder of pictures or a CSV file was expected")
     if kind == FOREIGN:

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from fer_jax.data.kinds import FORMATS
-from fer_jax.data.read_pictures import load_picture, to_face, to_grey
+from fer_jax.data.read_pictures import known_formats, load_picture, to_face, to_grey
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
 from fer_jax.runtime.files import os_reason
@@ -127,7 +126,8 @@ def is_face(picture: Image.Image) -> bool:
 def any_photo(paths: Iterable[str | os.PathLike]) -> bool:
     """Whether one of the pictures that can be read is no face, by the size in its header."""
     for path in paths:
-        with contextlib.suppress(Exception), Image.open(path, formats=FORMATS) as picture:  # see load_picture
+        # On damaged files, Pillow raises nearly anything.
+        with contextlib.suppress(Exception), Image.open(path, formats=known_formats()) as picture:
             if not is_face(picture):
                 return True
     return False

@@ -35,11 +35,6 @@ class PictureSet(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read_folder(root: str | os.PathLike) -> dict[str, Faces]:
-    """The ``parts`` of ``read_picture_set``."""
-    return read_picture_set(root).parts
-
-
 def read_picture_set(root: str | os.PathLike, *, skip_broken: bool = False) -> PictureSet:
     """Read labelled faces from folders named after the seven classes; ids are the paths of the pictures.
 

@@ -1,6 +1,7 @@
 """Read a picture file of any kind, in grey or colour, or as a face."""
 
 import contextlib
+import functools
 import io
 import os
 import stat
@@ -14,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from fer_jax.data import kinds
 from fer_jax.data.find_pictures import special_kind
-from fer_jax.data.levels import deep_colours, to_grey_or_rgb
+from fer_jax.data.levels import deep_colours, is_deep, to_grey_or_rgb
 from fer_jax.data.marks import is_ours
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
@@ -91,13 +92,13 @@ def load_picture(
     Args:
       source: the path of a plain file, or its bytes.
       name: for the message; the path if None.
-      formats: Pillow's names of those accepted; ``kinds.FORMATS`` if None.
+      formats: Pillow's names of those accepted; ``known_formats`` if None.
 
     Raises:
       MarkedCopy: fer_jax has written it.
       UserError: the file is missing, no plain file, not a picture, damaged or too large for memory.
     """
-    name, formats = name or str(source), formats or kinds.FORMATS
+    name, formats = name or str(source), formats or known_formats()
     try:
         with _any_size():
             _require_plain_file(source, name)
@@ -117,6 +118,13 @@ def load_picture(
         raise UserError(
             f"{name}: cannot be read as a picture ({_reason(error, source)}); a complete picture was expected"
         ) from error
+
+
+@functools.cache
+def known_formats() -> tuple[str, ...]:
+    """Those of ``kinds.FORMATS`` that this Pillow was built with."""
+    Image.init()
+    return tuple(name for name in kinds.FORMATS if name in Image.OPEN)
 
 
 def to_grey(picture: Image.Image) -> Image.Image:
@@ -155,9 +163,10 @@ def _load(source: str | os.PathLike | BinaryIO, name: str, formats: Sequence[str
             raise MarkedCopy(f"{name}: was written by fer_jax, with faces marked; name the photo itself")
         size, remarks = picture.size, _decode_smaller(picture)
         _require_memory(picture, name)
+        deep = is_deep(picture)
         orientation = picture.getexif().get(0x0112)
         picture.load()
-        upright, more = deep_colours(source, picture)
+        upright, more = deep_colours(source, picture) if deep else (picture, ())
         if orientation in _TURNS:
             upright = upright.transpose(_TURNS[orientation])
         converted, open_range = to_grey_or_rgb(upright)

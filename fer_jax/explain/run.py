@@ -1,6 +1,5 @@
 """``--mode=explain``: draw sheets that show what predictions depend on and what the network looks for."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,7 @@ from fer_jax.checkpoints.choose import choose, require_one_run
 from fer_jax.classifier import Classifier
 from fer_jax.data.contrast import describe_flat, has_contrast, refuse_flat
 from fer_jax.data.faces import Faces
-from fer_jax.data.find_pictures import describe
-from fer_jax.data.load import find_input, labelled_faces, load_dataset
-from fer_jax.data.photos import read_photos
-from fer_jax.data.read_csv import read_csv
-from fer_jax.data.words import number_of
+from fer_jax.data.load import labelled_faces, load_dataset, load_unlabelled
 from fer_jax.errors import UserError
 from fer_jax.explain import saliency, sheets
 from fer_jax.explain.ascent import first_kernels, make_ascent
@@ -119,41 +114,13 @@ def _faces_of_input(source: str) -> Faces:
 
     Without labels there are no mistakes to find, so that few faces are needed. Raises UserError.
     """
-    found = find_input(source)
-    if found is None:
-        faces = read_csv(source, require_labels=False).faces
-        if faces.labels is None:
-            faces = faces.take(np.arange(min(_MOST_FACES, len(faces))))
-    else:
-        for line in describe(found.others):
-            print(f"left out: {line}")
-        faces = _first_faces(source, found.paths)
+    faces = load_unlabelled(source, most=_MOST_FACES, say=print)
     flat = faces.ids[~has_contrast(faces.images)]
     if len(flat) == len(faces):
         raise refuse_flat(source, len(faces))
     if len(flat):
         print(describe_flat(list(flat), len(faces)))
     return faces
-
-
-def _first_faces(source: str, paths: list[Path]) -> Faces:
-    """Find faces in the pictures, until there are enough."""
-    images, ids = [], []
-    for photo in read_photos(paths):
-        if isinstance(photo, UserError):
-            if len(paths) == 1:
-                raise photo
-            print(f"left out: {photo}", file=sys.stderr)
-            continue
-        for remark in photo.remarks:
-            print(f"1 picture {remark}: {photo.name}")
-        images += list(photo.faces)
-        ids += [photo.name] * len(photo.faces)
-        if len(ids) >= _MOST_FACES:
-            break
-    if not ids:
-        raise UserError(f"{source}: no face found in {number_of(len(paths), 'picture')}")
-    return Faces(np.stack(images), None, np.array(ids)).take(np.arange(min(_MOST_FACES, len(ids))))
 
 
 def _maps(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:

@@ -8,9 +8,11 @@ import numpy as np
 from fer_jax.data.contrast import describe_flat, has_contrast, refuse_flat
 from fer_jax.data.read_csv import CsvTable, read_csv_chunks
 from fer_jax.data.words import number_of
+from fer_jax.predict.copies import folder_of_copies, remove_copies
 from fer_jax.predict.rows import Entry, appended_rows
 from fer_jax.predict.table import table_header, table_rows
 from fer_jax.runtime import signals
+from fer_jax.runtime.files import is_stream
 
 Predict = Callable[[np.ndarray], np.ndarray]
 """Faces uint8 (N, 48, 48, 1) -> probabilities (N, 7)."""
@@ -49,6 +51,8 @@ def predict_csv(
         if flat and len(flat) == total:
             raise refuse_flat(source, total)
         rows.finish()
+    if not is_stream(output):
+        remove_copies(folder_of_copies(output))
     if flat:
         print(describe_flat(flat, total))
     for part, (right, labelled) in _scores(entries).items():

@@ -1,6 +1,5 @@
 """``--mode=predict`` on pictures: write a row for each face, and copies of the pictures with faces marked."""
 
-import itertools
 import sys
 import time
 from collections import defaultdict
@@ -9,22 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from fer_jax.data import photos
 from fer_jax.data.contrast import describe_flat, has_contrast, refuse_flat
 from fer_jax.data.find_pictures import CLOSED, Found, describe
 from fer_jax.data.load import find_input
-from fer_jax.data.marks import MARK, is_ours
 from fer_jax.data.photos import Photo
 from fer_jax.data.read_pictures import MarkedCopy
 from fer_jax.data.words import number_of, some
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
+from fer_jax.predict.copies import Copies, folder_of_copies
 from fer_jax.predict.rows import Entry, FileRows, StreamRows, appended_rows
 from fer_jax.predict.table import table_header, table_rows, without_boxes
 from fer_jax.runtime import signals
-from fer_jax.runtime.files import is_stream, replacing
+from fer_jax.runtime.files import is_stream
 from fer_jax.runtime.progress import counted
 
 _AT_ONCE, _PIXELS_AT_ONCE = 64, 100_000_000
@@ -61,7 +59,7 @@ def predict_photos(
         folders cannot be read; or no face has contrast.
     """
     found = found or find_input(source)
-    folder = None if is_stream(output) else output.with_name(f"{output.stem}_pictures")
+    folder = None if is_stream(output) else folder_of_copies(output)
     paths = _without_copies(source, found.paths, folder)
     for line in describe(found.others):
         print(f"left out: {line}")
@@ -79,14 +77,14 @@ def _write_rows(
     predict: Predict,
     target: tuple[Path, Path | None, str | None],
     with_probabilities: bool,
-) -> tuple[FileRows | StreamRows, "_Copies"]:
+) -> tuple[FileRows | StreamRows, Copies]:
     """Write the table and the copies; ``target`` is the output, the folder of the copies, and the key."""
     output, folder, key = target
     # The first line of a stream cannot be changed when the first photo comes.
     with_boxes = folder is not None or photos.any_photo(paths)
     header = table_header(with_boxes=with_boxes, with_probabilities=with_probabilities)
     with appended_rows(output, header, key) as rows, signals.telling(rows.told):
-        copies = _Copies(folder, Path(source), rows.entries)
+        copies = Copies(folder, Path(source), _all(rows.entries, "copies"))
         done = _sum(rows.entries, "pictures")
         for group in _groups(photos.read_photos(counted(paths[done:], unit="picture"))):
             text, entry = _predict_group(group, predict, copies, with_boxes, with_probabilities)
@@ -136,7 +134,7 @@ def _groups(items: Iterable[Photo | UserError]) -> Iterator[list[Photo | UserErr
 def _predict_group(
     group: Sequence[Photo | UserError],
     predict: Predict,
-    copies: "_Copies",
+    copies: Copies,
     with_boxes: bool,
     with_probabilities: bool,
 ) -> tuple[str, Entry]:
@@ -192,69 +190,6 @@ def _require_faces(source: str, entries: Sequence[Entry]) -> None:
         raise UserError(f"{source}: none of its pictures {reason}")
     if faces and len(_all(entries, "flat")) == faces:
         raise refuse_flat(source, faces)
-
-
-class _Copies:
-    """Copies of photos with their faces marked, in ``folder``; None for no copies."""
-
-    def __init__(self, folder: Path | None, source: Path, entries: Sequence[Entry]) -> None:
-        self._folder, self._root = folder, source if source.is_dir() else source.parent
-        self._taken = set(_all(entries, "copies"))
-        self._new: list[str] = []
-
-    def write(self, photo: Photo, names: Sequence[str]) -> None:
-        """Write a copy of a photo with a frame around each face and its name above."""
-        if self._folder is None:
-            return
-        relative = self._free_name(Path(photo.name).relative_to(self._root))
-        target = self._folder / relative
-        with signals.held():
-            _save_jpeg(photos.annotate(photo.picture, photo.boxes, names), target)
-        self._taken.add(str(relative))
-        self._new.append(str(relative))
-
-    def _free_name(self, name: Path) -> Path:
-        """Make ``name`` that of a JPEG file that is not taken."""
-        if name.suffix.lower() not in (".jpg", ".jpeg"):
-            name = name.with_name(f"{name.name}.jpg")
-        others = (name.with_stem(f"{name.stem}-{number}") for number in itertools.count(2))
-        return next(free for free in itertools.chain([name], others) if str(free) not in self._taken)
-
-    def take_names(self) -> list[str]:
-        """Names of the copies, within the folder, that were written since the last call."""
-        names, self._new = self._new, []
-        return names
-
-    def finish(self) -> None:
-        """Remove the copies of earlier commands that this one has not written, and print what there is."""
-        if self._folder is None:
-            print("left out: copies with faces marked, since the output is no plain file")
-            return
-        removed = 0
-        for path in sorted(self._folder.rglob("*.jp*g")) if self._folder.is_dir() else []:
-            if str(path.relative_to(self._folder)) not in self._taken and _is_our_copy(path):
-                with signals.held():
-                    path.unlink()
-                removed += 1
-        if removed:
-            print(f"removed: {number_of(removed, 'copy', 'copies')} of an earlier command in {self._folder}/")
-        if self._taken:
-            count = number_of(len(self._taken), "picture")
-            print(f"written: {self._folder}/, {count} with faces marked")
-
-
-def _is_our_copy(path: Path) -> bool:
-    try:
-        with Image.open(path, formats=("JPEG",)) as picture:
-            return path.is_file() and is_ours(picture)
-    except Exception:  # of a file that is not ours, Pillow raises nearly anything
-        return False
-
-
-def _save_jpeg(picture: Image.Image, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as temporary:
-        picture.save(temporary, format="jpeg", quality=92, comment=MARK.encode())
 
 
 def _print_summary(entries: Sequence[Entry], output: Path, *, rate: float) -> None:

@@ -13,7 +13,7 @@ from fer_jax.errors import UserError
 from fer_jax.runtime import signals
 from fer_jax.runtime.files import is_stream, open_stream, replacing, write_text
 
-INCOMPLETE = ".incomplete"
+INCOMPLETE, _JOURNAL = ".incomplete", ".jsonl"
 _LONGEST_NAME = 255
 
 Entry = dict[str, Any]
@@ -48,6 +48,13 @@ def appended_rows(output: Path, header: str, key: str | None) -> Iterator["FileR
         rows.close()
 
 
+def name_with(name: str, ending: str, *, reserve: int = 0) -> str:
+    """The name with an ending, cut before it so that a file may have it, and ``reserve`` bytes more."""
+    while len(os.fsencode(name + ending)) + reserve > _LONGEST_NAME:
+        name = name[:-1]
+    return name + ending
+
+
 class StreamRows:
     """Rows of a pipe or device; see ``appended_rows``."""
 
@@ -66,7 +73,7 @@ class StreamRows:
 
     def told(self) -> str:
         """One line that says what has been written, for a command that is stopped."""
-        return f"{_rows(self.entries)} are written"
+        return f"written so far: {_rows(self.entries)}"
 
     def finish(self, edit: Callable[[str], str] | None = None) -> None:
         """Write the header if there were no rows; ``edit`` is for files."""
@@ -90,11 +97,8 @@ class FileRows:
     def __init__(self, output: Path, header: str, key: str | None) -> None:
         # The file behind a link, which stays a link.
         self._output = Path(os.path.realpath(output)) if output.is_symlink() else output
-        name = self._output.name
-        while len(os.fsencode(name)) + len(INCOMPLETE + ".jsonl") > _LONGEST_NAME:
-            name = name[:-1]
-        self.path = self._output.with_name(name + INCOMPLETE)
-        self._journal = self.path.with_name(f"{self.path.name}.jsonl")
+        self.path = self._output.with_name(name_with(self._output.name, INCOMPLETE, reserve=len(_JOURNAL)))
+        self._journal = self.path.with_name(self.path.name + _JOURNAL)
         self._header, self._key = header, key
         self._file: io.FileIO | None = None
         self.entries: list[Entry] = []
@@ -139,7 +143,8 @@ class FileRows:
         """One line that says what has been written, for a command that is stopped."""
         if not self.entries:
             return f"no rows are written yet to {self._output}"
-        return f"{_rows(self.entries)} are in {self.path}"
+        rows = _rows(self.entries)
+        return f"{rows} {'is' if rows == '1 row' else 'are'} in {self.path}"
 
     def finish(self, edit: Callable[[str], str] | None = None) -> None:
         """Replace the output by the rows, changed as a whole by ``edit``, and remove the journal."""
