@@ -1,22 +1,27 @@
 """Rows are written as they are made, complete ones only; the same command goes on; what the command says."""
 
 import csv
+import dataclasses
 import io
 import os
 import threading
 from pathlib import Path
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+import fer_jax
 from fer_jax.data import read_csv as reading
 from fer_jax.data.faces import Faces
+from fer_jax.data.load import find_input
 from fer_jax.data.read_csv import write_homework_csv
 from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
 from fer_jax.predict import rows
+from fer_jax.predict import run as run_predict
 from fer_jax.predict.faces import predict_csv
 from fer_jax.predict.photos import predict_photos
 from fer_jax.predict.table import table_header, table_rows, without_boxes
@@ -329,3 +334,31 @@ def test_a_csv_file_may_come_through_a_pipe(faces_csv, tmp_path, shipped):
     shipped(pipe, tmp_path / "out.csv")
     writer.join(10)
     assert len(pd.read_csv(tmp_path / "out.csv")) == 21
+
+
+def test_the_same_command_is_one_of_equal_input_weights_and_flags(tmp_path):
+    path, folder = tmp_path / "in.csv", tmp_path / "album"
+    path.write_text("x")
+    folder.mkdir()
+    Image.fromarray(FACES.images[0, ..., 0]).save(folder / "a.png")
+    tiny = fer_jax.load("tiny")
+    other = dataclasses.replace(tiny, weights=tiny.weights._replace(temperatures={"one": 1.5}))
+    changed = jax.tree.map(lambda leaf: leaf * 1.5, tiny.weights.variables)
+    wider = dataclasses.replace(tiny, weights=tiny.weights._replace(variables=changed))
+
+    def key(source=path, networks=((tiny, "one"),), probabilities=False):
+        return run_predict._key(str(source), find_input(source), networks, probabilities)
+
+    first = key()
+    assert key() == first
+    keys = [first, key(folder), key(networks=((tiny, "flip"),)), key(networks=((other, "one"),))]
+    keys += [key(networks=((wider, "one"),)), key(networks=((tiny, "one"),) * 2), key(probabilities=True)]
+    path.write_text("y")
+    os.utime(path, ns=(0, 0))
+    keys.append(key())
+    Image.fromarray(FACES.images[1, ..., 0]).save(folder / "b.png")
+    keys.append(key(folder))
+    assert len(set(keys)) == len(keys)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        assert key(tmp_path / "pipe") is None

@@ -16,6 +16,7 @@ from tiny_run import command
 
 SAVED = {
     "dataset": "synthetic",
+    "skip_broken": False,
     "split": "validation",
     "views": "one",
     "batch_size": 16,

@@ -9,7 +9,7 @@ from fer_jax.checkpoints.weights import RANDOM_KEYS, Record
 from fer_jax.errors import UserError
 from fer_jax.runtime.command import Command, Config
 
-EVALUATION_FIELDS = ("dataset", "split", "views", "batch_size", "cache")
+EVALUATION_FIELDS = ("dataset", "split", "views", "batch_size", "cache", "skip_broken")
 """Fields that a command may change after training; all others come from the checkpoint."""
 
 _OF_THE_COMMAND = ("serve.", "distributed", "coordinator_address", "num_processes", "process_id")
@@ -22,7 +22,7 @@ _WITHOUT_EFFECT = ("epochs", "seeds")
 """Fields of training that do not change how a checkpoint is evaluated. A run may have got more epochs after
 its best checkpoint, and each of several seeds is a run with one."""
 
-_NOT_OF_TRAINING = ("cache", "dataset", "patience", "views")
+_NOT_OF_TRAINING = ("cache", "dataset", "patience", "skip_broken", "views")
 """Fields that may differ when a run is resumed: how its data is read, when it ends, how it is scored then.
 
 The digest of the data says whether it is the same, however its place is spelt today."""

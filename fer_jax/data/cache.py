@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import os
 from pathlib import Path
+from stat import S_ISREG
 
 import numpy as np
 
@@ -47,6 +48,8 @@ def _entry(path: str | os.PathLike) -> Path | None:
         stat = os.stat(path)
     except OSError:
         return None  # read_csv says what is wrong
+    if not S_ISREG(stat.st_mode):
+        return None  # a pipe gives other rows each time
     # The time of change of the content can be set at will, unlike that of the inode.
     version = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino} {_FORMAT}"
     return cache_folder() / f"{_digest(os.path.abspath(path))}-{_digest(version)}.npz"

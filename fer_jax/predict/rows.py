@@ -115,9 +115,11 @@ class FileRows:
             if entries != []:
                 print(f"{self.path}: of another input, of other weights or flags, or damaged; begun anew")
             return
-        file.truncate(entries[-1]["bytes"])
-        file.seek(0, os.SEEK_END)
-        write_text(self._journal, "".join(json.dumps(line) + "\n" for line in [{"key": self._key}, *entries]))
+        lines = [{"key": self._key}, *entries]
+        with signals.held():
+            file.truncate(entries[-1]["bytes"])
+            file.seek(0, os.SEEK_END)
+            write_text(self._journal, "".join(json.dumps(line) + "\n" for line in lines))
         self.entries, self._file = entries, file
         print(f"going on after {_rows(entries)} in {self.path}")
 

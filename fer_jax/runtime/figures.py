@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fer_jax.data.marks import MARK
 from fer_jax.runtime.files import replacing
 
 # From Okabe and Ito's "Color Universal Design" (2008), which colour-blind people can tell apart too.
@@ -24,7 +25,7 @@ def subplots(*grid: int, figsize: tuple[float, float], **options: Any):
 def save_figure(figure: Any, path: str | os.PathLike) -> None:
     """Write a PNG, atomically."""
     with replacing(Path(path)) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+        figure.savefig(temporary, format="png", dpi=120, metadata={"Software": MARK})
 
 
 def save_contact_sheet(path: str | os.PathLike, images: np.ndarray, *, columns: int) -> None:
@@ -33,6 +34,7 @@ def save_contact_sheet(path: str | os.PathLike, images: np.ndarray, *, columns: 
     ``images``: uint8 or float (N, 48, 48, 1), grey levels.
     """
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
     images = np.clip(np.round(images[..., 0]), 0, 255).astype(np.uint8)
     cell = images.shape[1] + 2
@@ -42,5 +44,7 @@ def save_contact_sheet(path: str | os.PathLike, images: np.ndarray, *, columns: 
         sheet[top : top + cell - 2, left : left + cell - 2] = image
     picture = Image.fromarray(sheet)
     picture = picture.resize((picture.width * 2, picture.height * 2), Image.Resampling.NEAREST)
+    mark = PngInfo()
+    mark.add_text("Software", MARK)
     with replacing(Path(path)) as temporary:
-        picture.save(temporary, format="png")
+        picture.save(temporary, format="png", pnginfo=mark)
