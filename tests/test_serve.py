@@ -510,7 +510,7 @@ def test_the_address_is_no_part_of_a_run():
         record = Record(of_a_run, [], list(LABELS), {})
         check_same_run(record, given, "runs/x")
         overrides = ["serve.host", "serve.port"]
-        config_for_evaluation(record, command("serve", given, "runs/x", overrides=overrides))
+        config_for_evaluation(record, command("serve", given, "runs/x", overrides=overrides), "runs/x")
     for wrong in ({"host": "", "port": 80}, {"host": "a", "port": 65536}, {"host": "a", "port": -1}):
         with pytest.raises(UserError, match=r"^config\.serve\."):
             check_config(saved | {"serve": wrong})

@@ -40,10 +40,11 @@ def load_scored(
     splits = load_to_score(config, trained_on=classifier.record.data["digest"])
     faces = labelled_faces(splits, split=config["split"], dataset=config["dataset"])
     notes = list(splits.notes)
-    if len(splits.train) and classifier.record.data["digest"] != digest(splits):
+    if classifier.record.data["digest"] != digest(splits):
+        has = f"{config['dataset']} has{' for training' if len(splits.train) else ''}"
         notes.append(
-            f"{weights} were trained on other faces than {config['dataset']} has for training; if they "
-            "include faces that are scored here, the figures below are too high"
+            f"{weights} were trained on other faces than {has}; if they include faces that are scored here, "
+            "the figures below are too high"
         )
     for note in notes:
         if note not in printed:
