@@ -2,15 +2,13 @@
 
 import gzip
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from commands import run_main
 from configs import mlp
 from fer_jax.errors import UserError
 from fer_jax.runtime.command import plain
@@ -211,9 +209,7 @@ def test_command_line(tmp_path, args, named):
     before = sorted(tmp_path.iterdir())
     other = any(argument.startswith("--config=") for argument in args)
     config = [] if other else ["--config", f"{ROOT}/configs/mlp.py"]
-    command = [sys.executable, ROOT / "main.py", *config, *args]
-    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path.with_name("cache"))}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = run_main([*config, *args], tmp_path, XDG_CACHE_HOME=str(tmp_path.with_name("cache")))
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert named in done.stderr

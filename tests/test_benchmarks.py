@@ -23,7 +23,7 @@ import scaling
 from configs import cnn
 from fer_jax.data.faces import Faces
 from fer_jax.data.load import load_dataset
-from tiny_run import run_training, tiny_config
+from tiny_run import tiny_config
 
 ROOT = Path(__file__).parents[1]
 
@@ -109,9 +109,9 @@ def test_mcnemar(gained, lost):
     assert accuracy.mcnemar(second, first) == pytest.approx(expected)
 
 
-def test_compare(tmp_path):
+def test_compare(tmp_path, trained_run):
     """One network against itself: nothing gained, and the accuracy that eval finds."""
-    run_training(tiny_config(epochs=1), tmp_path / "run")
+    trained_run(tmp_path / "run", epochs=1)
     faces = load_dataset(tiny_config()).validation
     name = str(tmp_path / "run")
     table = accuracy.table(accuracy.score_all([name, name], faces, np.ones(len(faces), bool), views=("one",)))

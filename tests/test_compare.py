@@ -9,7 +9,7 @@ from fer_jax.data.read_csv import write_homework_csv
 from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
 from fer_jax.runtime.command import Command, make_command, plain
-from tiny_run import run, run_training, tiny_config
+from tiny_run import run, tiny_config
 
 
 def compare(runs, config, overrides=()):
@@ -17,11 +17,11 @@ def compare(runs, config, overrides=()):
     modes.runner(command)(command)
 
 
-def test_the_figures_of_each_run(tmp_path, capsys):
+def test_the_figures_of_each_run(tmp_path, capsys, trained_run):
     """Each row has what an evaluation of the run alone gives."""
     runs = [tmp_path / "a", tmp_path / "longer name"]
-    run_training(tiny_config(epochs=1), runs[0])
-    run_training(tiny_config(epochs=3, seed=1), runs[1])
+    trained_run(runs[0], epochs=1)
+    trained_run(runs[1], epochs=3, seed=1)
     given = plain(tiny_config(views="flip"))
     alone = []
     for path in runs:
@@ -42,11 +42,11 @@ def test_the_figures_of_each_run(tmp_path, capsys):
         assert cells[-2:] == [f"{expected['macro_f1']:.3f}", f"{expected['loss']:.3f}"]
 
 
-def test_says_where_figures_do_not_compare(tmp_path, capsys, no_plots):
+def test_says_where_figures_do_not_compare(tmp_path, capsys, no_plots, trained_run):
     """Each run draws a tenth of a file without a split by its own seed, and was not trained on the rest."""
     runs = [tmp_path / "a", tmp_path / "b"]
     for seed, path in enumerate(runs):
-        run_training(tiny_config(epochs=1, seed=seed), path)
+        trained_run(path, epochs=1, seed=seed)
     write_homework_csv(tmp_path / "other.csv", draw_faces(70, seed=5))
     capsys.readouterr()
     compare([runs[0], runs[0]], plain(tiny_config()))
@@ -59,8 +59,8 @@ def test_says_where_figures_do_not_compare(tmp_path, capsys, no_plots):
     assert "the runs are not scored on the same faces" in printed
 
 
-def test_nothing_is_written_where_one_is_missing(tmp_path):
-    run_training(tiny_config(epochs=1), tmp_path / "a")
+def test_nothing_is_written_where_one_is_missing(tmp_path, trained_run):
+    trained_run(tmp_path / "a", epochs=1)
     before = (tmp_path / "a" / "eval" / "metrics.json").stat().st_mtime_ns
     with pytest.raises(UserError, match="no checkpoint there"):
         compare([tmp_path / "a", tmp_path / "b"], plain(tiny_config()))

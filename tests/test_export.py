@@ -28,7 +28,7 @@ from fer_jax.labels import LABELS
 from fer_jax.models import create_model
 from fer_jax.runtime.command import plain
 from fer_jax.transforms.normalize import NORMALIZATIONS, Normalization, normalization_shape
-from tiny_run import run, run_training, tiny_config
+from tiny_run import run, tiny_config
 
 TEMPERATURE = 1.7
 SIZES = {
@@ -171,10 +171,8 @@ def test_int8_stays_near(name, capfd, caplog):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    where = tmp_path_factory.mktemp("runs") / "mlp"
-    run_training(tiny_config(), where)
-    return where
+def trained(tmp_path_factory, trained_run):
+    return trained_run(tmp_path_factory.mktemp("runs") / "mlp")
 
 
 def given():

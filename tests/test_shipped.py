@@ -116,7 +116,7 @@ def chosen(where, name):
     return choose(command("predict", tiny_config(), where, shipped_name=name))
 
 
-def test_chosen_without_a_checkpoint_only(ours):
+def test_chosen_without_a_checkpoint_only(ours, trained_run):
     where = ours / "runs" / "mlp"
     title = chosen(where, "mlp").title
     assert title == "fer_jax/weights/mlp.npz, which comes with fer_jax, epoch 3, trained on synthetic"
@@ -131,7 +131,7 @@ def test_chosen_without_a_checkpoint_only(ours):
     with pytest.raises(UserError, match="no checkpoint there"):
         chosen(where, "mlp")
     (where / "config.json").unlink()
-    run_training(tiny_config(epochs=1), where)
+    trained_run(where, epochs=1)
     assert chosen(where, "mlp").title == f"{where}, epoch 1, trained on synthetic"
 
 
@@ -163,10 +163,9 @@ def test_load_says_what_there_is(ours):
         fer_jax.load("vgg")
 
 
-def test_pack(tmp_path):
+def test_pack(tmp_path, trained_run):
     """The best checkpoint of a run, with temperatures that lower the losses."""
-    where = tmp_path / "run"
-    run_training(tiny_config(views="flip"), where)
+    where = trained_run(tmp_path / "run", views="flip")
     figures = pack_weights.pack(where, "mine", tmp_path)
     found = shipped.read("mine", tmp_path)
     row = found.row
@@ -190,13 +189,13 @@ def test_packed_names_are_no_paths(tmp_path):
     data.parent.mkdir()
     write_homework_csv(data, draw_faces(70, seed=2))
     run_training(tiny_config(epochs=1, dataset=str(data)), tmp_path / "a")
-    teachers = f"{tmp_path / 'a'}, cnn"
+    teachers = f"{tmp_path / 'a'}, tiny"
     run_training(tiny_config(epochs=1, dataset=str(data), teacher=teachers), tmp_path / "b")
     pack_weights.pack(tmp_path / "b", "mine", tmp_path)
     config = shipped.read("mine", tmp_path).record.config
     assert (config["dataset"], config["teacher"], config["initial_weights"]) == (
         "faces, all.csv",
-        "a,cnn",
+        "a,tiny",
         "",
     )
 

@@ -18,14 +18,13 @@ from tiny_run import assert_same_run, read_rows, run_training, tiny_config
 
 pytestmark = pytest.mark.usefixtures("no_plots")
 
-CONFIG = tiny_config(balance="sampling", epochs=3)  # of four steps each
+FIELDS = {"balance": "sampling", "epochs": 3}  # of four steps each
+CONFIG = tiny_config(**FIELDS)
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    where = tmp_path_factory.mktemp("whole")
-    run_training(CONFIG, where)
-    return where
+def whole(tmp_path_factory, trained_run):
+    return trained_run(tmp_path_factory.mktemp("whole"), **FIELDS)
 
 
 def train_until(where, looks, number=signal.SIGINT, config=CONFIG):

@@ -19,11 +19,11 @@ IMAGES = load_dataset(plain(tiny_config())).train.images
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, trained_run):
     """Two runs, of different batches."""
     folders = [tmp_path_factory.mktemp("runs") / name for name in ("a", "b")]
     for where, batch_size in zip(folders, (16, 32), strict=True):
-        run_training(tiny_config(batch_size=batch_size), where)
+        trained_run(where, batch_size=batch_size)
     return folders
 
 
