@@ -19,6 +19,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MAIN = ROOT / "main.py"
 IMPORTED = ["fer_jax.train.run", "fer_jax.evaluate.run", "fer_jax.predict.run", "fer_jax.check_config"]
+SETTINGS = ["jax_compilation_cache_dir", "jax_compilation_cache_max_size", "jax_disable_most_optimizations"]
 CAN_FORK = "forkserver" in multiprocessing.get_all_start_methods()
 
 
@@ -49,9 +50,9 @@ def _context():
     with pytest.MonkeyPatch.context() as patch:
         # Its own sys.path does not reach the imports before Python 3.14.
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
-        for name in ("compilation_cache_dir", "compilation_cache_max_size"):
-            if value := getattr(jax.config, f"jax_{name}"):
-                patch.setenv(f"JAX_{name.upper()}", str(value))
+        for name in SETTINGS:
+            if value := getattr(jax.config, name):
+                patch.setenv(name.upper(), str(value))
         patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
         first = context.Process(target=int)
         first.start()

@@ -38,6 +38,8 @@ def pytest_configure(config):
     examples = int(os.environ.get("FER_JAX_EXAMPLES", 100 if config.getoption("nightly") else 20))
     hypothesis.settings.register_profile("fer_jax", max_examples=examples)
     hypothesis.settings.load_profile("fer_jax")
+    # Half of the compiler's time, for programs that run too shortly to gain by its other half.
+    jax.config.update("jax_disable_most_optimizations", not config.getoption("nightly"))
     commands.forked = commands.CAN_FORK and not config.getoption("nightly")
     keep_compiled_programs(config)
 

@@ -173,7 +173,9 @@ def tiny_layers(monkeypatch):
     monkeypatch.setattr(cnn, "get_config", lambda: config)
 
 
-@pytest.mark.parametrize("group", ["convolution", "norm", "pool", "step"])
+@pytest.mark.parametrize(
+    "group", ["convolution", "norm", "pool", pytest.param("step", marks=pytest.mark.nightly)]
+)
 def test_layers_that_are_compared_give_the_same(group, tiny_layers):
     pairs = list(layers.GROUPS[group](2))
     kept = pairs[0].kept()

@@ -285,6 +285,7 @@ def test_write_all_or_none(tmp_path):
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"model.onnx": b"2"}
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["cnn", "best"])
 def test_shipped_larger_networks(name, tmp_path, capsys):
     """No int8; one view is said where the run is evaluated with more."""

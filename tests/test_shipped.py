@@ -200,7 +200,9 @@ def test_packed_names_are_no_paths(tmp_path):
     )
 
 
-@pytest.mark.parametrize("name", shipped.names())
+@pytest.mark.parametrize(
+    "name", ["tiny", *(pytest.param(n, marks=pytest.mark.nightly) for n in shipped.names() if n != "tiny")]
+)
 def test_ours_give_the_recorded_probabilities(name):
     """What was recorded when the file was made, to the differences between machines."""
     chances = shipped.read(name).predict(pack_weights.check_faces())

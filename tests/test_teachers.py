@@ -60,6 +60,7 @@ def test_tells_where_a_network_may_have_seen_the_validation_faces(runs, tmp_path
     assert told.count("was trained on other faces than this run's") == 1
 
 
+@pytest.mark.nightly
 def test_goes_on_with_a_teacher_that_has_changed(runs, tmp_path, capsys):
     """And says so, but not where only its name has blanks around it."""
     teacher = tmp_path / "teacher"
