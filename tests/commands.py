@@ -13,23 +13,24 @@ import sys
 import tempfile
 from pathlib import Path
 
-import jax
 import pytest
 
 ROOT = Path(__file__).parents[1]
 MAIN = ROOT / "main.py"
 IMPORTED = ["fer_jax.train.run", "fer_jax.evaluate.run", "fer_jax.predict.run", "fer_jax.check_config"]
-SETTINGS = ["jax_compilation_cache_dir", "jax_compilation_cache_max_size", "jax_disable_most_optimizations"]
 CAN_FORK = "forkserver" in multiprocessing.get_all_start_methods()
 
 
-forked = CAN_FORK
-"""Whether ``run_main`` forks. In the nightly form it starts processes as a user does."""
+settings = {}
+"""Settings of JAX for the process that is forked from; conftest.py fills it."""
+
+nightly = False
+"""Whether --nightly is given; conftest.py sets it. Then ``run_main`` starts processes as a user does."""
 
 
 def run_main(arguments, folder, **variables):
     """Runs main.py in a folder, with more variables of the environment -> CompletedProcess, with text."""
-    if forked:
+    if CAN_FORK and not nightly:
         return _fork(_main, arguments, folder, variables)
     command, environment = [sys.executable, MAIN, *arguments], os.environ | variables
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
@@ -50,10 +51,8 @@ def _context():
     with pytest.MonkeyPatch.context() as patch:
         # Its own sys.path does not reach the imports before Python 3.14.
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
-        for name in SETTINGS:
-            if value := getattr(jax.config, name):
-                patch.setenv(name.upper(), str(value))
-        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+        for name, value in settings.items():
+            patch.setenv(name.upper(), str(value))
         first = context.Process(target=int)
         first.start()
         first.join()

@@ -39,9 +39,15 @@ def pytest_configure(config):
     hypothesis.settings.register_profile("fer_jax", max_examples=examples)
     hypothesis.settings.load_profile("fer_jax")
     # Half of the compiler's time, for programs that run too shortly to gain by its other half.
-    jax.config.update("jax_disable_most_optimizations", not config.getoption("nightly"))
-    commands.forked = commands.CAN_FORK and not config.getoption("nightly")
+    set_everywhere("jax_disable_most_optimizations", not config.getoption("nightly"))
+    commands.nightly = config.getoption("nightly")
     keep_compiled_programs(config)
+
+
+def set_everywhere(name, value):
+    """In this process, and where commands are forked."""
+    jax.config.update(name, value)
+    commands.settings[name] = value
 
 
 def keep_compiled_programs(config):
@@ -56,9 +62,9 @@ def keep_compiled_programs(config):
     names = f"{jax.__version__} {jaxlib.__version__} {processor()}"
     folder = config.cache.mkdir(f"programs-{hashlib.sha256(names.encode()).hexdigest()[:12]}")
     delete_unfinished(folder)
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_compilation_cache_max_size", 2**29)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    set_everywhere("jax_compilation_cache_dir", str(folder))
+    set_everywhere("jax_compilation_cache_max_size", 2**29)
+    set_everywhere("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def processor():

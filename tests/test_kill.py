@@ -16,14 +16,16 @@ from pathlib import Path
 
 import pytest
 
+from commands import nightly
 from fer_jax.checkpoints import restore
 from tiny_run import assert_same_run, tiny_config
 
 ROOT = Path(__file__).parents[1]
+KILLS = int(os.environ.get("FER_JAX_KILLS", 3 if nightly else 1))
 SEED = int(os.environ.get("FER_JAX_KILL_SEED", random.randrange(10**6)))
 # So many steps that a moment within an epoch is easily hit.
 STEPS = 875
-SIZES = {"synthetic.num_train": 4 * STEPS, "batch_size": 4, "epochs": 5}
+SIZES = {"synthetic.num_train": 4 * STEPS, "batch_size": 4, "epochs": 5 if nightly else 3}
 CONFIG = tiny_config(**SIZES)
 
 
@@ -78,11 +80,10 @@ def wait_for(process, ready):
     return ready()
 
 
-def test_killed_at_random_moments(start, whole, tmp_path, capsys, pytestconfig):
-    most = int(os.environ.get("FER_JAX_KILLS", 3 if pytestconfig.getoption("nightly") else 1))
+def test_killed_at_random_moments(start, whole, tmp_path, capsys):
     draw, kills, runs, moments = random.Random(SEED), 0, 1, []
     where = tmp_path / "run-1"
-    while kills < most:
+    while kills < KILLS:
         process = start(where)
         begun = time.monotonic()
         # One in five anywhere in the start of the program; else from the first step on.

@@ -183,19 +183,19 @@ def test_pack(tmp_path, trained_run):
     np.testing.assert_allclose(chances, figures["synthetic_probabilities"], atol=1e-5)
 
 
-def test_packed_names_are_no_paths(tmp_path):
+def test_packed_names_are_no_paths(ours):
     """Of the data set, whose name may have commas, and of each of several teachers."""
-    data = tmp_path / "some, folder" / "faces, all.csv"
+    data = ours / "some, folder" / "faces, all.csv"
     data.parent.mkdir()
     write_homework_csv(data, draw_faces(70, seed=2))
-    run_training(tiny_config(epochs=1, dataset=str(data)), tmp_path / "a")
-    teachers = f"{tmp_path / 'a'}, tiny"
-    run_training(tiny_config(epochs=1, dataset=str(data), teacher=teachers), tmp_path / "b")
-    pack_weights.pack(tmp_path / "b", "mine", tmp_path)
-    config = shipped.read("mine", tmp_path).record.config
+    run_training(tiny_config(epochs=1, dataset=str(data)), ours / "a")
+    teachers = f"{ours / 'a'}, mlp"
+    run_training(tiny_config(epochs=1, dataset=str(data), teacher=teachers), ours / "b")
+    pack_weights.pack(ours / "b", "mine", ours)
+    config = shipped.read("mine", ours).record.config
     assert (config["dataset"], config["teacher"], config["initial_weights"]) == (
         "faces, all.csv",
-        "a,tiny",
+        "a,mlp",
         "",
     )
 
