@@ -189,13 +189,15 @@ def test_packed_names_are_no_paths(ours):
     data.parent.mkdir()
     write_homework_csv(data, draw_faces(70, seed=2))
     run_training(tiny_config(epochs=1, dataset=str(data)), ours / "a")
-    teachers = f"{ours / 'a'}, mlp"
+    found = load_best(ours / "a")
+    shipped.write("other", found.weights, found.record, FIGURES, ours / "weights")
+    teachers = f"{ours / 'a'}, other"
     run_training(tiny_config(epochs=1, dataset=str(data), teacher=teachers), ours / "b")
     pack_weights.pack(ours / "b", "mine", ours)
     config = shipped.read("mine", ours).record.config
     assert (config["dataset"], config["teacher"], config["initial_weights"]) == (
         "faces, all.csv",
-        "a,mlp",
+        "a,other",
         "",
     )
 
