@@ -4,6 +4,7 @@ Importing JAX, Flax and Orbax takes two to three seconds, the command that is te
 that is forked from (Python's own "forkserver") never starts a JAX backend, so it has no threads of JAX.
 """
 
+import argparse
 import functools
 import multiprocessing
 import os
@@ -31,14 +32,19 @@ nightly = False
 def run_main(arguments, folder, **variables):
     """Runs main.py in a folder, with more variables of the environment -> CompletedProcess, with text."""
     if CAN_FORK and not nightly:
-        return _fork(_main, arguments, folder, variables)
+        return _fork(_run, [MAIN, *arguments], folder, variables)
     command, environment = [sys.executable, MAIN, *arguments], os.environ | variables
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
 def check_main(arguments, folder):
-    """Does all that main.py does before the mode runs: parse the flags, check the config and the command."""
-    return _fork(_check, arguments, folder, {})
+    """Does all that main.py does before its mode runs: parse the flags, check the config and the command."""
+    return _fork(_check_main, [MAIN, *arguments], folder, {})
+
+
+def check_script(path, arguments):
+    """Does all that a script does until its flags are parsed."""
+    return _fork(_check_script, [path, *arguments], ROOT, {})
 
 
 @functools.cache
@@ -81,15 +87,15 @@ def _in_child(function, arguments, folder, environment, paths):
     for number, path in enumerate(paths, start=1):
         with open(path, "wb") as file:
             os.dup2(file.fileno(), number)
-    sys.argv = [str(MAIN), *arguments]
+    sys.argv = arguments
     function()
 
 
-def _main():
-    runpy.run_path(str(MAIN), run_name="__main__")
+def _run():
+    runpy.run_path(sys.argv[0], run_name="__main__")
 
 
-def _check():
+def _check_main():
     from fer_jax import modes
 
     real = modes.runner
@@ -99,4 +105,16 @@ def _check():
         return lambda command: print("checked:", command.mode)
 
     modes.runner = runner
-    _main()
+    _run()
+
+
+def _check_script():
+    real = argparse.ArgumentParser.parse_args
+
+    def parse_args(parser, *args):
+        real(parser, *args)
+        sys.exit()
+
+    argparse.ArgumentParser.parse_args = parse_args
+    _run()
+    sys.exit("it has not parsed its flags")

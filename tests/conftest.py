@@ -27,6 +27,8 @@ jax.config.update("jax_num_cpu_devices", 2)
 
 LEFT_OUT = pytest.StashKey()
 """How many tests are left out since --nightly is not given."""
+FILES = pytest.StashKey()
+"""File -> how many tests of it are in the short form, of those that were collected."""
 
 
 def pytest_addoption(parser):
@@ -75,12 +77,15 @@ def processor():
     return f"{platform.machine()} {platform.processor()} {sorted(set(flags))}"
 
 
+@pytest.hookimpl(tryfirst=True)  # before -k and the like
 def pytest_collection_modifyitems(config, items):
-    if config.getoption("nightly"):
-        return
     kept = [item for item in items if item.get_closest_marker("nightly") is None]
-    config.stash[LEFT_OUT] = len(items) - len(kept)
-    items[:] = kept
+    config.stash[FILES] = dict.fromkeys((item.path for item in items), 0)
+    for item in kept:
+        config.stash[FILES][item.path] += 1
+    config.stash[LEFT_OUT] = 0 if config.getoption("nightly") else len(items) - len(kept)
+    if not config.getoption("nightly"):
+        items[:] = kept
 
 
 def pytest_sessionfinish(session):

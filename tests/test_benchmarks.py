@@ -46,6 +46,7 @@ def test_share_of_the_step():
     assert row["median"] == pytest.approx(20)
 
 
+@pytest.mark.nightly
 def test_run(tmp_path):
     command = [sys.executable, ROOT / "benchmarks" / "run.py", "--only=augment", "--stacks=fer_jax"]
     command += ["--pairs=2", "--seconds=0.01", f"--output={tmp_path}"]

@@ -1,9 +1,7 @@
 """The commands of README and docs: each is checked; in the nightly form also run, section by section."""
 
-import argparse
 import os
 import re
-import runpy
 import shlex
 import subprocess
 import sys
@@ -14,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from commands import check_main, run_main
+from commands import check_main, check_script, run_main
 from fer_jax.data.read_csv import write_homework_csv
 from fer_jax.data.synthetic.faces import draw_faces
 
@@ -101,12 +99,8 @@ def runs_untrained(command):
     return "fer_jax.load" in command or ("--mode=predict" in command and "--workdir" not in command)
 
 
-class Parsed(Exception):
-    """The flags of a script are right."""
-
-
 @pytest.mark.parametrize("command", every_command())
-def test_command_is_right(command, monkeypatch):
+def test_command_is_right(command):
     """main.py's flags, config and mode, a script's flags, the syntax of Python code; nothing is run."""
     if not command.startswith("python "):
         compile(command, "page", "exec")
@@ -118,17 +112,11 @@ def test_command_is_right(command, monkeypatch):
         mode = next((flag.removeprefix("--mode=") for flag in rest if flag.startswith("--mode=")), "train")
         assert done.stdout.splitlines()[-1] == f"checked: {mode}"
         return
-    real = argparse.ArgumentParser.parse_args
-
-    def parse_args(parser, *args):
-        real(parser, *args)
-        raise Parsed
-
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_args)
-    monkeypatch.setattr(sys, "argv", [script, *(rest[1:] if script == "-m" else rest)])
-    path = ROOT / rest[0].replace(".", "/") if script == "-m" else ROOT / script
-    with pytest.raises(Parsed):
-        runpy.run_path(str(path.with_suffix(".py")), run_name="__main__")
+    if script == "-m":
+        module, *rest = rest
+        script = module.replace(".", "/") + ".py"
+    done = check_script(ROOT / script, rest)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("wrong", ["--config.epoch=3", "--config.epochs=0", "--input=a.jpg"])
@@ -136,6 +124,12 @@ def test_a_wrong_command_is_found(wrong):
     done = check_main(["--config=configs/cnn.py", wrong], ROOT)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
+
+
+def test_a_wrong_flag_of_a_script_is_found():
+    done = check_script(ROOT / "benchmarks" / "latency.py", ["--second=1", "--rounds=2"])
+    assert done.returncode == 2
+    assert "--rounds" in done.stderr
 
 
 @pytest.fixture

@@ -183,6 +183,7 @@ def test_pack(tmp_path, trained_run):
     np.testing.assert_allclose(chances, figures["synthetic_probabilities"], atol=1e-5)
 
 
+@pytest.mark.nightly
 def test_packed_names_are_no_paths(ours):
     """Of the data set, whose name may have commas, and of each of several teachers."""
     data = ours / "some, folder" / "faces, all.csv"
