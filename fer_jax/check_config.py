@@ -124,8 +124,7 @@ def _check_processes(config: dict[str, Any]) -> None:
         raise UserError(f"set all of {names}, or none of them to ask the scheduler")
     if all(is_set):
         last = config["num_processes"] - 1
-        _require(config, "synthetic.seed", lambda v: v < 2**63, "a seed below 2 to the power of 63, or -1")
-    _require(config, "process_id", lambda v: v <= last, f"0 to {last}")
+        _require(config, "process_id", lambda v: v <= last, f"0 to {last}")
 
 
 def _require(config: dict[str, Any], name: str, holds: Any, expected: str) -> None:

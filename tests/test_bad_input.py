@@ -2,9 +2,6 @@
 
 import gzip
 import math
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from commands import run_main
 from configs import mlp
 from fer_jax.errors import UserError
 from fer_jax.runtime import command_line
@@ -227,9 +225,7 @@ def test_command_line(tmp_path, args, named):
     before = sorted(tmp_path.iterdir())
     other = any(argument.startswith("--config=") for argument in args)
     config = [] if other else ["--config", f"{ROOT}/configs/mlp.py"]
-    command = [sys.executable, ROOT / "main.py", *config, *args]
-    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path.with_name("cache"))}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = run_main([*config, *args], tmp_path, XDG_CACHE_HOME=str(tmp_path.with_name("cache")))
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert named in done.stderr
@@ -241,13 +237,12 @@ def test_command_line(tmp_path, args, named):
 
 def test_help_and_flags_from_a_file(tmp_path):
     """In any order; the name of a config instead of its path, from another folder."""
-    done = subprocess.run([sys.executable, ROOT / "main.py", "--help"], capture_output=True, text=True)
+    done = run_main(["--help"], tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"python {ROOT}/main.py --config=cnn " in done.stdout
     assert "--mode: <train|eval|predict|explain|export|serve>" in done.stdout
     (tmp_path / "flags.txt").write_text("--config.epochs=0\n--config=tiny\n")
-    command = [sys.executable, ROOT / "main.py", "--flagfile=flags.txt"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    done = run_main(["--flagfile=flags.txt"], tmp_path)
     named = f"config: {ROOT}/configs/tiny.py\n"
     assert done.stderr == f"{named}error: config.epochs is 0; expected 1 to 1,000,000\n"
 

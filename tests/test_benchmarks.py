@@ -23,7 +23,7 @@ import scaling
 from configs import cnn
 from fer_jax.data.faces import Faces
 from fer_jax.data.load import load_dataset
-from tiny_run import run_training, tiny_config
+from tiny_run import tiny_config
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,6 +46,7 @@ def test_share_of_the_step():
     assert row["median"] == pytest.approx(20)
 
 
+@pytest.mark.nightly
 def test_run(tmp_path):
     command = [sys.executable, ROOT / "benchmarks" / "run.py", "--only=augment", "--stacks=fer_jax"]
     command += ["--pairs=2", "--seconds=0.01", f"--output={tmp_path}"]
@@ -109,9 +110,9 @@ def test_mcnemar(gained, lost):
     assert accuracy.mcnemar(second, first) == pytest.approx(expected)
 
 
-def test_compare(tmp_path):
+def test_compare(tmp_path, trained_run):
     """One network against itself: nothing gained, and the accuracy that eval finds."""
-    run_training(tiny_config(epochs=1), tmp_path / "run")
+    trained_run(tmp_path / "run", epochs=1)
     faces = load_dataset(tiny_config()).validation
     name = str(tmp_path / "run")
     table = accuracy.table(accuracy.score_all([name, name], faces, np.ones(len(faces), bool), views=("one",)))
@@ -173,7 +174,9 @@ def tiny_layers(monkeypatch):
     monkeypatch.setattr(cnn, "get_config", lambda: config)
 
 
-@pytest.mark.parametrize("group", ["convolution", "norm", "pool", "step"])
+@pytest.mark.parametrize(
+    "group", ["convolution", "norm", "pool", pytest.param("step", marks=pytest.mark.nightly)]
+)
 def test_layers_that_are_compared_give_the_same(group, tiny_layers):
     pairs = list(layers.GROUPS[group](2))
     kept = pairs[0].kept()

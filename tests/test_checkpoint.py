@@ -114,10 +114,10 @@ def tiny(**changes):
     return tiny_config(**({"epochs": 3} | changes))
 
 
-def test_resumed_run_is_the_same_run(tmp_path, monkeypatch, no_plots, capsys):
+def test_resumed_run_is_the_same_run(tmp_path, monkeypatch, no_plots, capsys, trained_run):
     config = tiny(balance="sampling")
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    run_training(config, whole)
+    trained_run(whole, balance="sampling", epochs=3)
 
     def interrupt(_, rows):
         if len(rows) == 2:
@@ -147,9 +147,9 @@ def test_interrupted_at_the_very_end(tmp_path, monkeypatch, no_plots):
     assert [r["epoch"] for r in read_rows(tmp_path)] == [1]
 
 
-def test_other_data_are_refused(tmp_path, monkeypatch, no_plots):
+def test_other_data_are_refused(tmp_path, monkeypatch, trained_run):
     config = tiny(epochs=1)
-    run_training(config, tmp_path)
+    trained_run(tmp_path, epochs=1)
     monkeypatch.setattr(run_train, "digest", lambda _: "other")
     with pytest.raises(UserError, match="other data than synthetic"):
         run_training(config, tmp_path)

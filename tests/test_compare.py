@@ -17,11 +17,11 @@ def compare(runs, config, overrides=()):
     modes.runner(command)(command)
 
 
-def test_the_figures_of_each_run(tmp_path, capsys):
+def test_the_figures_of_each_run(tmp_path, capsys, trained_run):
     """Each row has what an evaluation of the run alone gives."""
     runs = [tmp_path / "a", tmp_path / "longer name"]
-    run_training(tiny_config(epochs=1), runs[0])
-    run_training(tiny_config(epochs=3, seed=1), runs[1])
+    trained_run(runs[0], epochs=1)
+    trained_run(runs[1], epochs=3, seed=1)
     given = plain(tiny_config(views="flip"))
     alone = []
     for path in runs:
@@ -76,8 +76,8 @@ def test_says_where_figures_do_not_compare(tmp_path, capsys, no_plots):
     assert "not scored on the same faces" not in printed
 
 
-def test_nothing_is_written_where_one_is_missing(tmp_path):
-    run_training(tiny_config(epochs=1), tmp_path / "a")
+def test_nothing_is_written_where_one_is_missing(tmp_path, trained_run):
+    trained_run(tmp_path / "a", epochs=1)
     before = (tmp_path / "a" / "eval" / "metrics.json").stat().st_mtime_ns
     with pytest.raises(UserError, match="no checkpoint there"):
         compare([tmp_path / "a", tmp_path / "b"], plain(tiny_config()))

@@ -105,7 +105,9 @@ def test_the_one_before_is_used(tmp_path, capsys, damage):
     assert_trees_equal(restore.restore_latest(tmp_path, make_state(seed=9))[0], make_state(seed=2))
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize(
+    "damage", [*DAMAGE[:2], *(pytest.param(damage, marks=pytest.mark.nightly) for damage in DAMAGE[2:])]
+)
 def test_the_next_best_is_used(tmp_path, capsys, damage):
     save_epochs(tmp_path, [0.5, 0.7])
     folder = tmp_path / "checkpoints" / "20"

@@ -67,6 +67,7 @@ def train_and(after_epoch, event, where):
     return str(caught.value)
 
 
+@pytest.mark.nightly
 def test_full_disk(small_disk, whole, capfd):
     where = small_disk / "run"
     error = train_and(2, lambda: fill(small_disk), where)
@@ -81,6 +82,7 @@ def test_full_disk(small_disk, whole, capfd):
     assert_same_run(where, whole, CONFIG)
 
 
+@pytest.mark.nightly
 def test_read_only_workdir(small_disk, whole, capfd):
     where = small_disk / "run"
 
@@ -106,7 +108,9 @@ def test_read_only_workdir(small_disk, whole, capfd):
     assert_same_run(where, whole, CONFIG)
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO])
+@pytest.mark.parametrize(
+    "number", [errno.ENOSPC, *(pytest.param(n, marks=pytest.mark.nightly) for n in (errno.EROFS, errno.EIO))]
+)
 def test_a_file_that_cannot_be_written(whole, tmp_path, number):
     """Where nothing can be mounted: the system refuses when metrics.jsonl is written."""
 

@@ -17,7 +17,7 @@ import pytest
 from configs import cnn
 from fer_jax.errors import UserError
 from fer_jax.runtime.lock import locked
-from tiny_run import read_rows, run
+from tiny_run import TINY, read_rows, run
 
 ROOT = Path(__file__).parents[1]
 FIELDS = {
@@ -38,7 +38,14 @@ FIELDS = {
     "learning_rate": 0.02,
     "weight_decay": 5e-4,
 }
-ARGUMENTS = [f"--config.{name}={value}" for name, value in FIELDS.items()]
+
+
+def arguments(config, fields):
+    return [f"--config={ROOT}/configs/{config}.py", *(f"--config.{k}={v}" for k, v in fields.items())]
+
+
+ARGUMENTS = arguments("cnn", FIELDS)
+nightly = pytest.mark.nightly
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +53,14 @@ def launch(tmp_path_factory):
     """Starts the processes of one run -> them; what process N prints is in N.txt in the workdir."""
     cache, started, ports = tmp_path_factory.mktemp("cache"), [], {}
 
-    def launch(where, *, processes=1, devices=1, each=lambda process: ()):
+    def launch(where, *, processes=1, devices=1, each=lambda process: (), arguments=ARGUMENTS):
         where.mkdir(exist_ok=True)
         environment = os.environ | {
             "XDG_CACHE_HOME": str(cache),
             "PYTHONUNBUFFERED": "1",
             "JAX_NUM_CPU_DEVICES": str(devices),
         }
-        command = [sys.executable, ROOT / "main.py", f"--config={ROOT}/configs/cnn.py", *ARGUMENTS]
+        command = [sys.executable, ROOT / "main.py", *arguments]
         ports[where] = free_port()
         together = ["--config.distributed", f"--config.coordinator_address=127.0.0.1:{ports[where]}"]
         together += [f"--config.num_processes={processes}"]
@@ -61,8 +68,8 @@ def launch(tmp_path_factory):
         for process in range(processes):
             ours = [*together, f"--config.process_id={process}"] if processes > 1 else []
             with open(where / f"{process}.txt", "w") as out:
-                arguments = [*command, *ours, *each(process), f"--workdir={where}/run"]
-                run.append(subprocess.Popen(arguments, cwd=where, env=environment, stdout=out, stderr=out))
+                ours = [*command, *ours, *each(process), f"--workdir={where}/run"]
+                run.append(subprocess.Popen(ours, cwd=where, env=environment, stdout=out, stderr=out))
         started.extend(run)
         return run
 
@@ -127,6 +134,19 @@ def assert_same_results(where, other):
     assert files[0]["loss"] == pytest.approx(files[1]["loss"], rel=2e-4)
 
 
+def test_two_processes_are_two_devices(launch, trained_run, tmp_path):
+    """The smallest run of several processes, against the same run in this process, which has two devices."""
+    alone = trained_run(tmp_path / "alone" / "run", epochs=1)
+    finished(launch, tmp_path, processes=2, arguments=arguments("mlp", TINY | {"epochs": 1}))
+    assert "device: cpu (2 of 2 processes)" in said(tmp_path)
+    assert "epoch" not in said(tmp_path, 1)
+    (row,), (expected,) = read_rows(tmp_path / "run"), read_rows(alone)
+    assert row["step"] == expected["step"]
+    for name in ("train_loss", "val_loss"):
+        assert row[name] == pytest.approx(expected[name], rel=2e-4), name
+
+
+@nightly
 @pytest.mark.parametrize(("processes", "devices"), [(1, 2), (1, 8), (2, 1)])
 def test_however_many_devices(launch, alone, tmp_path, processes, devices):
     finished(launch, tmp_path, processes=processes, devices=devices)
@@ -138,6 +158,7 @@ def test_however_many_devices(launch, alone, tmp_path, processes, devices):
         assert "epoch" not in said(tmp_path, 1)
 
 
+@nightly
 def test_from_eight_devices_to_one(launch, alone, tmp_path):
     processes = launch(tmp_path, devices=8)
     wait_for_epochs(tmp_path, 1, processes)
@@ -149,6 +170,7 @@ def test_from_eight_devices_to_one(launch, alone, tmp_path):
     assert_same_results(tmp_path, alone)
 
 
+@nightly
 def test_the_first_of_two_is_killed(launch, tmp_path):
     processes = launch(tmp_path, processes=2)
     wait_for_epochs(tmp_path, 1, processes)
@@ -158,6 +180,7 @@ def test_the_first_of_two_is_killed(launch, tmp_path):
     assert re.search("another process of this run has ended|another task died", said(tmp_path, 1))
 
 
+@nightly
 def test_the_second_of_two_is_killed(launch, alone, tmp_path):
     processes = launch(tmp_path, processes=2)
     # The checkpoint of an epoch is complete when the next one's is begun.
@@ -172,6 +195,7 @@ def test_the_second_of_two_is_killed(launch, alone, tmp_path):
     assert_same_results(tmp_path, alone)
 
 
+@nightly
 def test_one_of_two_gets_a_signal(launch, alone, tmp_path):
     """Both stop after the same step, save, and go on from there."""
     processes = launch(tmp_path, processes=2)
@@ -184,6 +208,7 @@ def test_one_of_two_gets_a_signal(launch, alone, tmp_path):
     assert_same_results(tmp_path, alone)
 
 
+@nightly
 def test_processes_that_do_not_fit_together(launch, tmp_path):
     """Each gets one line, and none waits for the others."""
     cases = {

@@ -1,9 +1,8 @@
-"""The commands of README and docs, each run on tiny data, section by section as a reader would."""
+"""The commands of README and docs: each is checked; in the nightly form also run, section by section."""
 
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +12,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from commands import check_main, check_script, run_main
 from fer_jax.data.read_csv import write_homework_csv
 from fer_jax.data.synthetic.faces import draw_faces
-from tiny_run import run_training, tiny_config
 
 ROOT = Path(__file__).parents[1]
 PAGES = (
@@ -61,10 +60,10 @@ SHORTER = {
 """Flags that make a command of minutes one of seconds."""
 
 
-def sections():
+def sections(pages=PAGES):
     """(page, heading) -> its commands and Python code, in order; a page of docs/ is one section."""
     found = {}
-    for page in PAGES:
+    for page in pages:
         heading, fence = page, None
         # A backslash at the end goes on in the next line.
         for line in (ROOT / page).read_text().replace("\\\n", " ").splitlines():
@@ -79,22 +78,64 @@ def sections():
             else:
                 lines = [line] if fence is not None else re.findall("`(python [^`]+)`", line)
                 for command in lines:
-                    if command.startswith("python ") and not any(name in command for name in ELSEWHERE):
+                    if command.startswith("python "):
                         found.setdefault((page, heading), []).append(command)
     return found
 
 
-@pytest.fixture(scope="module")
-def some_run(tmp_path_factory):
-    where = tmp_path_factory.mktemp("run")
-    run_training(tiny_config(epochs=1), where)
-    return where
+def is_run(command):
+    return not any(name in command for name in ELSEWHERE)
+
+
+SECTIONS = {place: run for place, commands in sections().items() if (run := list(filter(is_run, commands)))}
+
+
+def every_command(pages=PAGES):
+    return sorted({command for commands in sections(pages).values() for command in commands})
+
+
+def runs_untrained(command):
+    """Whether it predicts with weights that come with fer_jax."""
+    return "fer_jax.load" in command or ("--mode=predict" in command and "--workdir" not in command)
+
+
+@pytest.mark.parametrize("command", every_command())
+def test_command_is_right(command):
+    """main.py's flags, config and mode, a script's flags, the syntax of Python code; nothing is run."""
+    if not command.startswith("python "):
+        compile(command, "page", "exec")
+        return
+    _, script, *rest = shlex.split(command)
+    if script == "main.py":
+        done = check_main(rest, ROOT)
+        assert (done.returncode, done.stderr) == (0, "")
+        mode = next((flag.removeprefix("--mode=") for flag in rest if flag.startswith("--mode=")), "train")
+        assert done.stdout.splitlines()[-1] == f"checked: {mode}"
+        return
+    if script == "-m":
+        module, *rest = rest
+        script = module.replace(".", "/") + ".py"
+    done = check_script(ROOT / script, rest)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("wrong", ["--config.epoch=3", "--config.epochs=0", "--input=a.jpg"])
+def test_a_wrong_command_is_found(wrong):
+    done = check_main(["--config=configs/cnn.py", wrong], ROOT)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+
+
+def test_a_wrong_flag_of_a_script_is_found():
+    done = check_script(ROOT / "benchmarks" / "latency.py", ["--second=1", "--rounds=2"])
+    assert done.returncode == 2
+    assert "--rounds" in done.stderr
 
 
 @pytest.fixture
-def folder(tmp_path, some_run):
+def folder(tmp_path, trained_run):
     """What a reader of the commands would have: data sets, faces, photos, a run."""
-    shutil.copytree(some_run, tmp_path / "runs" / "mine")
+    trained_run(tmp_path / "runs" / "mine", epochs=1)
     faces = draw_faces(105, seed=0)
     write_homework_csv(tmp_path / "train.csv", faces)
     for name in ("test.csv", "faces.csv"):
@@ -110,15 +151,30 @@ def folder(tmp_path, some_run):
     return tmp_path
 
 
-@pytest.mark.parametrize("section", sections(), ids=lambda section: section[1])
+@pytest.mark.parametrize("command", [c for c in every_command(["README.md"]) if runs_untrained(c)])
+def test_readme_predicts_without_training(command, folder):
+    """With the smallest network."""
+    command = command.replace("configs/best", "configs/tiny").replace("configs/cnn", "configs/tiny")
+    if command.startswith("python "):
+        done = run_main(arguments(command)[2:], folder)
+        assert (folder / "out.csv").exists() or (folder / "submission.csv").exists()
+    else:
+        done = run(arguments(command.replace('"cnn"', '"tiny"')), folder)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section[1])
 def test_commands_of_a_section(section, folder):
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder.parent / "cache")}
-    for command in sections()[section]:
-        done = subprocess.run(
-            arguments(command), cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-        )
+    for command in SECTIONS[section]:
+        done = run(arguments(command), folder)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
+
+
+def run(command, folder):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder.parent / "cache")}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
 def arguments(command):

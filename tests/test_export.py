@@ -28,7 +28,7 @@ from fer_jax.labels import LABELS
 from fer_jax.models import create_model
 from fer_jax.runtime.command import plain
 from fer_jax.transforms.normalize import NORMALIZATIONS, Normalization, normalization_shape
-from tiny_run import run, run_training, tiny_config
+from tiny_run import run, tiny_config
 
 TEMPERATURE = 1.7
 SIZES = {
@@ -171,10 +171,8 @@ def test_int8_stays_near(name, capfd, caplog):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    where = tmp_path_factory.mktemp("runs") / "mlp"
-    run_training(tiny_config(), where)
-    return where
+def trained(tmp_path_factory, trained_run):
+    return trained_run(tmp_path_factory.mktemp("runs") / "mlp")
 
 
 def given():
@@ -265,7 +263,7 @@ def test_bad_requests(trained, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="is a file; a folder"):
         run("export", given(), trained, output=str(tmp_path / "file"))
-    with pytest.raises(UserError, match="not a directory"):
+    with pytest.raises(UserError, match="file: is a file; a folder"):
         run("export", given(), trained, output=str(tmp_path / "file" / "below"))
     with pytest.raises(UserError, match=r"config\.views is 'flip'; .* one view"):
         run("export", given() | {"views": "flip"}, trained, overrides=["views"], output=str(tmp_path / "out"))
@@ -287,6 +285,7 @@ def test_write_all_or_none(tmp_path):
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"model.onnx": b"2"}
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["cnn", "best"])
 def test_shipped_larger_networks(name, tmp_path, capsys):
     """No int8; one view is said where the run is evaluated with more."""

@@ -1,6 +1,6 @@
 """Ctrl-C at random moments of each mode, on real processes: none is lost, and nothing is half-written.
 
-FER_JAX_INTERRUPTS says how often for each mode (5 if unset), FER_JAX_KILL_SEED when.
+FER_JAX_INTERRUPTS says how often for each mode (5 if unset; 2 without --nightly), FER_JAX_KILL_SEED when.
 """
 
 import os
@@ -79,16 +79,23 @@ def interrupt(folder, mode, seconds, *args):
     return process.returncode
 
 
-@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "train"])
-def test_interrupted_at_random_moments(folder, mode):
+@pytest.mark.parametrize(
+    "mode",
+    [
+        "predict",
+        *(pytest.param(m, marks=pytest.mark.nightly) for m in MODES if m not in ("train", "predict")),
+    ],
+)
+def test_interrupted_at_random_moments(folder, mode, request):
     moments = random.Random(f"{SEED} {mode}")
-    for _ in range(TIMES):
+    for _ in range(TIMES if request.config.getoption("nightly") else 2):
         interrupt(folder, mode, moments.uniform(0.1, 6), *MODES[mode])
     assert not list(folder.rglob("*.tmp"))
     if (folder / "out.csv").exists():
         assert len(pd.read_csv(folder / "out.csv")) == FACES
 
 
+@pytest.mark.nightly
 def test_a_training_goes_on_after_each(folder):
     moments = random.Random(f"{SEED} train")
     for _ in range(TIMES):

@@ -1,6 +1,6 @@
 """Real training processes, killed at random moments; the same command then ends with the same bits.
 
-FER_JAX_KILLS says how often (3 if unset; 20 or more in a nightly run), FER_JAX_KILL_SEED when.
+FER_JAX_KILLS says how often (if unset once, and 3 times with --nightly), FER_JAX_KILL_SEED when.
 """
 
 import functools
@@ -16,15 +16,16 @@ from pathlib import Path
 
 import pytest
 
+from commands import nightly
 from fer_jax.checkpoints import restore
 from tiny_run import assert_same_run, tiny_config
 
 ROOT = Path(__file__).parents[1]
-KILLS = int(os.environ.get("FER_JAX_KILLS", 3))
+KILLS = int(os.environ.get("FER_JAX_KILLS", 3 if nightly else 1))
 SEED = int(os.environ.get("FER_JAX_KILL_SEED", random.randrange(10**6)))
 # So many steps that a moment within an epoch is easily hit.
 STEPS = 875
-SIZES = {"synthetic.num_train": 4 * STEPS, "batch_size": 4, "epochs": 5}
+SIZES = {"synthetic.num_train": 4 * STEPS, "batch_size": 4, "epochs": 5 if nightly else 3}
 CONFIG = tiny_config(**SIZES)
 
 

@@ -90,7 +90,8 @@ def test_the_rule_finds_what_it_forbids(module, line):
 
 def test_no_circles():
     """Taking away modules that import none of those left, until none is left."""
-    left = {name: {o for n, o in edges(trees()) if n == name and o in trees()} - {name} for name in trees()}
+    pairs = edges(trees())
+    left = {name: {o for n, o in pairs if n == name and o in trees()} - {name} for name in trees()}
     while done := [name for name, others in left.items() if not others & left.keys()]:
         for name in done:
             del left[name]

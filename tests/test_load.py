@@ -204,6 +204,7 @@ def test_load_unlabelled(tmp_path):
             load_unlabelled(tmp_path / name)
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(not REAL.exists(), reason=f"the real data are not at {REAL}")
 def test_real_data():
     splits = load(str(REAL))

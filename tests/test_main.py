@@ -1,10 +1,7 @@
 """The command line as a user meets it: main.py in a folder of its own, and what it leaves on disk."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +10,7 @@ import pytest
 from PIL import Image
 from sklearn import metrics
 
+from commands import run_main
 from configs import mlp
 from fer_jax import modes
 from fer_jax.data.faces import Faces
@@ -49,9 +47,8 @@ FIGURES = [
 
 def main(folder, *args, expect=0):
     """Runs main.py in ``folder`` -> what it printed, standard error if it was to fail."""
-    command = [sys.executable, ROOT / "main.py", f"--config={ROOT}/configs/mlp.py", *args]
-    environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    command = [f"--config={ROOT}/configs/mlp.py", *args]
+    done = run_main(command, folder, XDG_CACHE_HOME=str(folder / "cache"))
     assert done.returncode == expect, done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr if expect else done.stdout

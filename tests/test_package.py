@@ -33,6 +33,7 @@ def built(tmp_path_factory):
     return folder
 
 
+@pytest.mark.nightly
 def test_sdist_and_wheel(built):
     (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
     subprocess.run([sys.executable, "-m", "twine", "check", "--strict", wheel, sdist], check=True)
@@ -42,6 +43,7 @@ def test_sdist_and_wheel(built):
     assert all(name.startswith(("fer_jax/", "fer_jax-")) for name in names)  # nothing beside the package
 
 
+@pytest.mark.nightly
 def test_the_command_in_an_environment_of_its_own(built, tmp_path):
     """From another folder. Takes what it needs from this environment, but not fer_jax."""
     venv.create(tmp_path / "venv", with_pip=True)

@@ -285,6 +285,7 @@ def test_failed_write_leaves_the_old_file(tmp_path):
         write_homework_csv(tmp_path / "none" / "a.csv", faces)
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(not REAL.exists(), reason=f"the real data are not at {REAL}")
 def test_real_data_against_plain_python():
     table = read_csv(REAL, require_labels=True)

@@ -128,10 +128,10 @@ def test_no_ensemble_of_seeds_that_validate_on_other_faces(trained, monkeypatch,
     assert "\nensemble " not in printed
 
 
-def test_one_and_several_do_not_mix(trained, tmp_path):
+def test_one_and_several_do_not_mix(trained, tmp_path, trained_run):
     with pytest.raises(UserError, match="holds runs of several seeds"):
         run_training(tiny_config(), trained)
-    run_training(tiny_config(epochs=1), tmp_path)
+    trained_run(tmp_path, epochs=1)
     with pytest.raises(UserError, match="holds a run of one seed"):
         run_training(tiny_config(seeds=2), tmp_path)
     assert not seed_folders(tmp_path)

@@ -19,14 +19,13 @@ from tiny_run import assert_same_run, read_rows, run_training, tiny_config
 
 pytestmark = pytest.mark.usefixtures("no_plots")
 
-CONFIG = tiny_config(balance="sampling", epochs=3)  # of four steps each
+FIELDS = {"balance": "sampling", "epochs": 3}  # of four steps each
+CONFIG = tiny_config(**FIELDS)
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    where = tmp_path_factory.mktemp("whole")
-    run_training(CONFIG, where)
-    return where
+def whole(tmp_path_factory, trained_run):
+    return trained_run(tmp_path_factory.mktemp("whole"), **FIELDS)
 
 
 def train_until(where, looks, number=signal.SIGINT, config=CONFIG):
@@ -72,8 +71,12 @@ def test_stopped_in_an_epoch(whole, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("last_good_step", "where"),
-    [(6, "at step 7, learning rate 1e+38"), (7, "after epoch 2")],
-    ids=["seen by the next step", "seen by validation alone"],
+    [
+        pytest.param(
+            6, "at step 7, learning rate 1e+38", id="seen by the next step", marks=pytest.mark.nightly
+        ),
+        pytest.param(7, "after epoch 2", id="seen by validation alone"),
+    ],
 )
 def test_what_is_kept_where_the_loss_is_not_finite(tmp_path, monkeypatch, last_good_step, where):
     def explode(**_):
@@ -110,6 +113,7 @@ def test_stopped_between_epochs(whole, tmp_path, monkeypatch, capsys):
     assert_same_run(tmp_path, whole, CONFIG)
 
 
+@pytest.mark.nightly
 def test_stopped_in_the_first_epoch(whole, tmp_path):
     assert str(train_until(tmp_path, 0)) == f"{tmp_path}: stopped before the first step"
     assert not restore.has_checkpoint(tmp_path)
@@ -122,6 +126,7 @@ def test_stopped_in_the_first_epoch(whole, tmp_path):
     assert_same_run(tmp_path, whole, CONFIG)
 
 
+@pytest.mark.nightly
 def test_stopped_in_the_last_validation(whole, tmp_path, capsys):
     """After the loop's last look: what is trained is saved, and neither scoring nor another seed begins."""
     stop = train_until(tmp_path, 12)

@@ -19,11 +19,11 @@ IMAGES = load_dataset(plain(tiny_config())).train.images
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, trained_run):
     """Two runs, of different batches."""
     folders = [tmp_path_factory.mktemp("runs") / name for name in ("a", "b")]
     for where, batch_size in zip(folders, (16, 32), strict=True):
-        run_training(tiny_config(batch_size=batch_size), where)
+        trained_run(where, batch_size=batch_size)
     return folders
 
 
@@ -60,6 +60,7 @@ def test_tells_where_a_network_may_have_seen_the_validation_faces(runs, tmp_path
     assert told.count("was trained on other faces than this run's") == 1
 
 
+@pytest.mark.nightly
 def test_goes_on_with_a_teacher_that_has_changed(runs, tmp_path, capsys):
     """And says so, but not where only its name has blanks around it."""
     teacher = tmp_path / "teacher"

@@ -38,8 +38,8 @@ def test_a_resumed_run_has_each_epoch_once(tmp_path):
         assert [v for _, v in values] == pytest.approx([v for _, v in expected])
 
 
-def test_off_by_default(tmp_path):
-    run_training(tiny_config(epochs=1), tmp_path)
+def test_off_by_default(tmp_path, trained_run):
+    trained_run(tmp_path, epochs=1)
     assert not (tmp_path / "tensorboard").exists()
 
 
