@@ -1,5 +1,6 @@
 """One update of the weights: a pure function, compiled once for each image size."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -54,9 +55,10 @@ def make_train_step(
         (value, (logits, batch_stats)), gradients = jax.value_and_grad(loss, has_aux=True)(
             state.params, state.batch_stats, examples, dropout_key, model=model
         )
+        gradients, grad_norm = jax.lax.platform_dependent(gradients, cpu=_with_norm, default=_gathered)
         after = _update(state, gradients, batch_stats, optimizer=optimizer, ema_decay=ema_decay)
         correct = jnp.sum(jnp.argmax(logits, -1) == batch.labels, dtype=jnp.int32)
-        metrics = {"loss": value, "correct": correct, "grad_norm": optax.tree.norm(gradients)}
+        metrics = {"loss": value, "correct": correct, "grad_norm": grad_norm}
         return _keep_finite(state, after, metrics) if skip_nonfinite else (after, metrics)
 
     return train_step
@@ -94,6 +96,25 @@ def loss(
     )
     losses = optax.softmax_cross_entropy(logits, examples.targets)
     return jnp.mean(losses * examples.weights), (logits, changed.get("batch_stats", {}))
+
+
+def _with_norm(gradients: Any) -> tuple[Any, jax.Array]:
+    """The gradients, and their global norm."""
+    return gradients, optax.tree.norm(gradients)
+
+
+def _gathered(gradients: Any) -> tuple[Any, jax.Array]:
+    """The same in few launches of a GPU: one array holds all gradients, and the norm is of that.
+
+    cuDNN returns the gradient of a kernel transposed. Transposed back where it is used, it would keep the
+    update from taking place in the state's own memory, and cost a copy of each array of the state.
+    """
+    leaves, structure = jax.tree.flatten(gradients)
+    flat = jax.lax.optimization_barrier(jnp.concatenate([leaf.ravel() for leaf in leaves]))
+    ends = list(itertools.accumulate(leaf.size for leaf in leaves))
+    parts = jnp.split(flat, ends[:-1])
+    gathered = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+    return structure.unflatten(gathered), jnp.sqrt(jnp.sum(flat * flat))
 
 
 def _update(
