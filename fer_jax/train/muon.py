@@ -56,7 +56,8 @@ def orthogonalize_all(kernels: Sequence[jax.Array]) -> list[jax.Array]:
         return [orthogonalize(kernel) for kernel in kernels]
 
     def in_groups(*kernels: jax.Array) -> list[jax.Array]:
-        return orthogonalize_in_groups(kernels)
+        # Without this, XLA computes the momentum of each kernel apart.
+        return orthogonalize_in_groups(jax.lax.optimization_barrier(kernels))
 
     return jax.lax.platform_dependent(*kernels, cpu=one_by_one, default=in_groups)
 
@@ -67,55 +68,68 @@ def orthogonalize_in_groups(kernels: Sequence[jax.Array]) -> list[jax.Array]:
     A GPU computes a small product in less time than it takes to launch it, so few batched products are
     faster than many. One loop does the iterations of all groups, so that each product is compiled once.
     """
-    groups: dict[int, list[int]] = {}
-    for number, kernel in enumerate(kernels):
-        outputs = kernel.shape[-1]
-        groups.setdefault(min(outputs, kernel.size // outputs), []).append(number)
+    matrices = [kernel.reshape(-1, kernel.shape[-1]) for kernel in kernels]
+    groups: dict[int, dict[bool, list[int]]] = {}
+    for number, (rows, columns) in enumerate(matrix.shape for matrix in matrices):
+        groups.setdefault(min(rows, columns), {}).setdefault(rows >= columns, []).append(number)
+    groups = {size: dict(sorted(group.items())) for size, group in sorted(groups.items())}
     with jax.default_matmul_precision("highest"):
-        stacks = [_stack([kernels[number] for number in numbers]) for numbers in groups.values()]
-        stacks = _orthogonalize_stacks(stacks)
+        stacks = [
+            {tall: _stack([matrices[number] for number in numbers], tall) for tall, numbers in group.items()}
+            for group in groups.values()
+        ]
+        grams = [jnp.concatenate([_gram(s, tall) for tall, s in group.items()]) for group in stacks]
+        moved = [_multiply(group, *by) for group, by in zip(stacks, _polynomials(grams), strict=True)]
     result = {}
-    for numbers, stack in zip(groups.values(), stacks, strict=True):
-        for number, matrix in zip(numbers, stack, strict=True):
-            result[number] = _kernel_of(matrix, kernels[number].shape)
+    for group, of_group in zip(groups.values(), moved, strict=True):
+        for tall, numbers in group.items():
+            for number, matrix in zip(numbers, of_group[tall], strict=True):
+                rows, columns = matrices[number].shape
+                result[number] = matrix[:rows, :columns].reshape(kernels[number].shape)
     return [result[number] for number in range(len(kernels))]
 
 
-def _orthogonalize_stacks(stacks: list[jax.Array]) -> list[jax.Array]:
-    """The same of matrices (N, rows, columns), each at least as tall as wide."""
-    grams = [stack.mT @ stack for stack in stacks]
-    squared_norms = [jnp.trace(gram, axis1=1, axis2=2)[:, None, None] for gram in grams]
-    grams = [gram / (norm + 1e-16) for gram, norm in zip(grams, squared_norms, strict=True)]
-    identities = [jnp.eye(gram.shape[-1], dtype=gram.dtype)[None] for gram in grams]
-    products = [jnp.broadcast_to(eye, gram.shape) for eye, gram in zip(identities, grams, strict=True)]
+def _stack(matrices: list[jax.Array], tall: bool) -> jax.Array:
+    """Stack matrices that share their shorter side; those less long end in zeros, which add to no product."""
+    longest = max(matrix.shape[0 if tall else 1] for matrix in matrices)
+    shape = (longest, matrices[0].shape[1]) if tall else (matrices[0].shape[0], longest)
+    ends = ([(0, n - m) for n, m in zip(shape, matrix.shape, strict=True)] for matrix in matrices)
+    return jnp.stack([jnp.pad(matrix, end) for matrix, end in zip(matrices, ends, strict=True)])
+
+
+def _gram(stack: jax.Array, tall: bool) -> jax.Array:
+    return stack.mT @ stack if tall else stack @ stack.mT
+
+
+def _polynomials(grams: list[jax.Array]) -> list[tuple[jax.Array, jax.Array]]:
+    """What to multiply matrices by and then divide them by, from stacks of Gram matrices (N, size, size)."""
+    norms = [jnp.trace(gram, axis1=1, axis2=2)[:, None, None] for gram in grams]
+    grams = [gram / (norm + 1e-16) for gram, norm in zip(grams, norms, strict=True)]
+    identities = [jnp.broadcast_to(_identity(gram), gram.shape) for gram in grams]
 
     def iterate(_: jax.Array, pairs: list[tuple[jax.Array, jax.Array]]) -> list[tuple[jax.Array, jax.Array]]:
-        return [_iterate(*pair, eye) for pair, eye in zip(pairs, identities, strict=True)]
+        # Made anew each time, the identity is part of a kernel; kept, it is one more array to read.
+        return [_iterate(product, gram, _identity(gram)) for product, gram in pairs]
 
-    pairs = jax.lax.fori_loop(0, _ITERATIONS, iterate, list(zip(products, grams, strict=True)))
-    return [
-        stack @ (product / (jnp.sqrt(norm) + 1e-8))
-        for stack, (product, _), norm in zip(stacks, pairs, squared_norms, strict=True)
-    ]
+    pairs = jax.lax.fori_loop(0, _ITERATIONS, iterate, list(zip(identities, grams, strict=True)))
+    return [(product, jnp.sqrt(norm) + 1e-8) for (product, _), norm in zip(pairs, norms, strict=True)]
 
 
-def _stack(kernels: list[jax.Array]) -> jax.Array:
-    """Kernels as matrices (N, rows, columns), at least as tall as wide.
-
-    The shorter ones end in rows of zeros, which change no Gram matrix.
-    """
-    matrices = [kernel.reshape(-1, kernel.shape[-1]) for kernel in kernels]
-    matrices = [matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T for matrix in matrices]
-    rows = max(len(matrix) for matrix in matrices)
-    return jnp.stack([jnp.pad(matrix, ((0, rows - len(matrix)), (0, 0))) for matrix in matrices])
+def _identity(gram: jax.Array) -> jax.Array:
+    return jnp.eye(gram.shape[-1], dtype=gram.dtype)[None]
 
 
-def _kernel_of(matrix: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """A matrix of ``_stack`` as the kernel of a shape that it was made of."""
-    outputs = shape[-1]
-    inputs = math.prod(shape[:-1])
-    cut = matrix[: max(inputs, outputs)]
-    return (cut if inputs >= outputs else cut.T).reshape(shape)
+def _multiply(
+    stacks: dict[bool, jax.Array], products: jax.Array, divisors: jax.Array
+) -> dict[bool, jax.Array]:
+    """Multiply the wide and the tall matrices of a group by their products, which come in this order."""
+    multiplied, begin = {}, 0
+    for tall, stack in stacks.items():
+        these = slice(begin, begin + len(stack))
+        product = stack @ products[these] if tall else products[these] @ stack
+        multiplied[tall] = product / divisors[these]
+        begin += len(stack)
+    return multiplied
 
 
 def scale_by_muon(*, momentum: float) -> optax.GradientTransformation:

@@ -1,6 +1,5 @@
 """One update of the weights: a pure function, compiled once for each image size."""
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from fer_jax.runtime.sharding import replicated, shared_out
 from fer_jax.train.batches import Batch, take_batch
 from fer_jax.train.epochs import add_metrics
 from fer_jax.train.examples import Examples
+from fer_jax.train.gather import gather
 from fer_jax.train.state import TrainState
 from fer_jax.transforms.normalize import Normalization, normalize
 
@@ -104,17 +104,9 @@ def _with_norm(gradients: Any) -> tuple[Any, jax.Array]:
 
 
 def _gathered(gradients: Any) -> tuple[Any, jax.Array]:
-    """The same in few launches of a GPU: one array holds all gradients, and the norm is of that.
-
-    cuDNN returns the gradient of a kernel transposed. Transposed back where it is used, it would keep the
-    update from taking place in the state's own memory, and cost a copy of each array of the state.
-    """
-    leaves, structure = jax.tree.flatten(gradients)
-    flat = jax.lax.optimization_barrier(jnp.concatenate([leaf.ravel() for leaf in leaves]))
-    ends = list(itertools.accumulate(leaf.size for leaf in leaves))
-    parts = jnp.split(flat, ends[:-1])
-    gathered = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
-    return structure.unflatten(gathered), jnp.sqrt(jnp.sum(flat * flat))
+    """The same in fewer kernels of a GPU."""
+    gathered, flat = gather(gradients)
+    return gathered, jnp.sqrt(jnp.sum(flat * flat))
 
 
 def _update(
