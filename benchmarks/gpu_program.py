@@ -32,8 +32,11 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from fer_jax.runtime.startup import configure_xla
+
 if __name__ == "__main__":
-    # Before the first import of JAX. The plugin looks for a driver unless it is told not to.
+    configure_xla()  # before the first import of JAX, and as if it were to use a GPU
+    # The plugin looks for a driver unless it is told not to.
     os.environ |= {
         "JAX_PLATFORMS": "cpu",
         "CUDA_VISIBLE_DEVICES": "-1",
