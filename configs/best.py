@@ -12,7 +12,8 @@ python main.py --config=configs/best.py --config.dataset=fer2013.csv --config.te
 python main.py --config=configs/best.py --mode=predict --input=test.csv --output=out.csv
     uses these weights if there is no runs/best.
 
-For a larger network or a longer run on a GPU, set cnn.widths, cnn.blocks, epochs and cnn.dtype=bfloat16.
+For a larger network or a longer run on a GPU, set cnn.widths, cnn.blocks and epochs. Leave cnn.dtype as it
+is: an NVIDIA GPU multiplies float32 in TF32, and bfloat16 takes minutes to compile (docs/scaling.md).
 docs/accuracy.md says on what the figures were measured.
 """
 

@@ -44,7 +44,7 @@ def get_config() -> ConfigDict:
     config.cnn.stem_stride = 2  # of the first convolution; 1 for 48, 24 and 12 pixels
     config.cnn.activation = "relu"  # or 'silu'
     config.cnn.dropout = 0.3
-    config.cnn.dtype = "float32"  # of the computation; 'bfloat16' is for a GPU or TPU
+    config.cnn.dtype = "float32"  # of the computation; or 'bfloat16', see docs/scaling.md
     config.mlp = ConfigDict()
     config.mlp.hidden = (896, 512, 128)
     config.mlp.dropout = 0.5

@@ -223,3 +223,27 @@ def test_parameter_table_by_block():
 def test_unknown_model():
     with pytest.raises(ValueError, match=r"model='resnet' is unknown; choose one of mlp, cnn"):
         create_model("resnet", {})
+
+
+@BATCH_NORM_INPUTS
+def test_batch_norm_in_few_kernels_is_the_same(shape):
+    """What a GPU computes, here on a CPU: outputs and gradients of the sums in parts."""
+    x, variables, weights = normal(8, *shape) * 2 + 0.7, batch_norm_variables()["params"], normal(9, *shape)
+    arguments = x, variables["scale"], variables["bias"]
+    (y, mean, var), moments = layers.norm_in_few_kernels(*arguments, 1e-3)
+    gradients = layers.gradients_in_few_kernels(x, variables["scale"], moments, weights, 1e-3)
+
+    def in_order(*arguments):
+        return layers.norm_in_order(*arguments, 1e-3)
+
+    expected, pull_back = jax.vjp(in_order, *arguments)
+    assert_trees_close((y, mean, var), expected)
+    assert_trees_close(gradients, pull_back((weights, jnp.zeros_like(mean), jnp.zeros_like(var))))
+
+
+def test_sums_in_parts_of_any_number_of_rows():
+    """Rows that can be divided, that cannot, and too many for parts of the longest that a kernel sums."""
+    for rows in (16, 48 * 7, 13, 2 * 3 * 5 * 4096):
+        x = normal(1, rows, 3)
+        for found, array in zip(layers._sums(x, x * x), (x, x * x), strict=True):
+            np.testing.assert_allclose(found, np.sum(np.asarray(array, float), 0), rtol=1e-3, atol=1e-2)

@@ -1,5 +1,6 @@
 """What is set before JAX starts: in a process of its own, since it cannot be undone."""
 
+import importlib.util
 import os
 import platform
 import subprocess
@@ -61,6 +62,42 @@ def test_default_settings(tmp_path):
     flags, folder = run(tmp_path, SETTINGS, XLA_FLAGS="").rsplit(maxsplit=1)
     assert "INDIVIDUAL_CONVOLUTION" in flags
     assert folder == str(tmp_path / "fer_jax" / "programs")
+
+
+GPU_FLAGS = ["--xla_gpu_enable_triton_gemm=false", "--xla_gpu_experimental_enable_fusion_autotuner=false"]
+
+ON_A_CPU = SETTINGS + "import jax; jax.numpy.ones(1).block_until_ready()"
+"""XLA parses all flags when it first uses a device of any kind, and aborts if there is one that it lacks."""
+
+
+@pytest.fixture
+def plugin(tmp_path):
+    """A folder for PYTHONPATH in which JAX's build for CUDA seems to be installed."""
+    (tmp_path / "site" / "jax_cuda13_plugin").mkdir(parents=True)
+    return str(tmp_path / "site")
+
+
+def test_flags_for_gpus_where_jax_is_built_for_them(tmp_path, plugin):
+    """Those that this jaxlib has; none for a CPU, whose bits depend on the flags."""
+    flags = run(tmp_path, ON_A_CPU, XLA_FLAGS="", PYTHONPATH=plugin, JAX_PLATFORMS="").split()[:-1]
+    assert flags[1:] == GPU_FLAGS
+    assert "xla_gpu" not in run(tmp_path, SETTINGS, XLA_FLAGS="", PYTHONPATH=plugin, JAX_PLATFORMS="cpu")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax_cuda13_plugin") is not None, reason="about a CPU's build")
+def test_no_flags_for_gpus_where_jax_is_not_built_for_them(tmp_path):
+    assert "xla_gpu" not in run(tmp_path, SETTINGS, XLA_FLAGS="", JAX_PLATFORMS="")
+
+
+def test_the_users_flags_for_gpus_stay(tmp_path, plugin):
+    mine = "--xla_gpu_enable_triton_gemm=true"
+    flags = run(tmp_path, SETTINGS, XLA_FLAGS=mine, PYTHONPATH=plugin, JAX_PLATFORMS="cuda").split()[:-1]
+    assert [flag for flag in flags if "gpu" in flag] == [mine, GPU_FLAGS[1]]
+
+
+def test_autotuning_is_kept_beside_compiled_programs(tmp_path):
+    code = SETTINGS + "import jax; print(jax.config.jax_persistent_cache_enable_xla_caches)"
+    assert run(tmp_path, code).split()[-1] == "xla_gpu_per_fusion_autotune_cache_dir"
 
 
 def test_unfinished_programs_are_deleted(tmp_path):

@@ -175,6 +175,20 @@ def test_signals_are_noted_once(monkeypatch, capfd):
     assert capfd.readouterr().err.count("stopping after this step") == 3
 
 
+def test_a_signal_that_a_block_has_taken_is_not_obeyed_later(monkeypatch):
+    """The thread that obeys may be late: the block has ended, and its caller is at work on the end."""
+    ended = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    with signals.noted_signals() as noted:
+        watch = signals._current
+        watch.number = signal.SIGTERM  # as the handler notes it
+        assert noted() == signal.SIGTERM
+    watch._obey(signal.SIGTERM, True)
+    assert not ended
+    watch._obey(signal.SIGINT, False)
+    assert ended[0] == 143
+
+
 def test_an_ignored_signal_stays_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

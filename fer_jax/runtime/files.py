@@ -104,11 +104,11 @@ def check_folder(folder: Path, *, named: str) -> None:
 
 
 def remove_temporaries() -> None:
-    """Remove the files that ``replacing`` has under way, and let it begin no more: the process ends."""
-    _beginning.acquire()
-    for path in list(_temporaries):
-        with contextlib.suppress(OSError):
-            path.unlink()
+    """Remove the files that ``replacing`` has under way: the process is about to end."""
+    with _beginning:
+        for path in list(_temporaries):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -42,12 +42,13 @@ class _Watch:
       number: of the first signal; 0 until one has come.
       holds: number of blocks that hold signals back.
       saves: whether such a block looks for signals, and saves its work when one has come.
+      taken: whether a block has taken the first signal, and ends the work in its own way.
       messages: functions that make the last line, of which the last one is called.
       to_go_on: added to the last line.
     """
 
     def __init__(self, to_go_on: str) -> None:
-        self.number, self.holds, self.saves = 0, 0, False
+        self.number, self.holds, self.saves, self.taken = 0, 0, False, False
         self.messages: list[Callable[[], str]] = [lambda: "stopped"]
         self.to_go_on = to_go_on
         self.lock = threading.Lock()
@@ -80,7 +81,8 @@ class _Watch:
     def _obey(self, number: int, is_first: bool) -> None:
         self.number = self.number or number
         with self.lock:
-            if not self.holds:
+            # The thread may read the signal only when the block that took it has ended.
+            if not self.holds and not (is_first and self.taken):
                 self.end()
         # A further SIGTERM does nothing, since schedulers send several.
         if is_first and self.saves:
@@ -167,6 +169,7 @@ def noted_signals(*, save: bool = True) -> Iterator[Callable[[], int]]:
                 yield lambda: held_back.number
             finally:
                 held_back.saves = False
+                held_back.taken = held_back.number > 0
     finally:
         if own:
             _current.close()

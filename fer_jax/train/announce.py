@@ -1,6 +1,7 @@
 """Print what a run does while it trains."""
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,14 @@ from fer_jax.models import parameter_table
 from fer_jax.runtime.progress import duration
 from fer_jax.train.epochs import Position, Row, best_row
 from fer_jax.train.loop import Plan
+
+
+def full_size(platform: str, sides: Sequence[int]) -> None:
+    """Print that ``platform`` trains at full size, where a CPU would train at ``sides``."""
+    print(
+        f"training at {SIDE} pixels throughout: on a {platform.upper()} a further size costs more to compile "
+        f"than it saves; to train at several, add '--config.train_sides={tuple(sides)}'"
+    )
 
 
 def data(dataset: str, splits: Splits, seconds: float) -> None:

@@ -15,6 +15,7 @@ from fer_jax.data.faces import Faces, Splits
 from fer_jax.errors import UserError
 from fer_jax.evaluate.metrics import accuracy
 from fer_jax.evaluate.step import evaluate, make_eval_step
+from fer_jax.labels import SIDE
 from fer_jax.models import count_parameters, create_model
 from fer_jax.models.forward import make_forward
 from fer_jax.runtime.command import Config
@@ -113,6 +114,16 @@ def make_schedule(config: Config, num_train: int) -> optax.Schedule:
 def epochs_of(config: Config) -> Epochs:
     """The number of epochs, the patience and the image sizes of a config."""
     return Epochs(config["epochs"], config["patience"], tuple(config["train_sides"]))
+
+
+def with_sides_for(config: Config, overrides: Sequence[str], platform: str) -> Config:
+    """Return ``config`` as it trains on ``platform``: at full size on a GPU or TPU, unless a flag differs.
+
+    These make a step in milliseconds, and compile for most of a minute for each size of faces.
+    """
+    if platform == "cpu" or "train_sides" in overrides:
+        return config
+    return config | {"train_sides": [SIDE]}
 
 
 def _make_prepare(config: Config, train: Faces, teachers: Sequence[Classifier]) -> Callable:

@@ -5,6 +5,8 @@ import signal
 import time
 from typing import Any
 
+import jax
+
 from fer_jax.checkpoints import digests
 from fer_jax.checkpoints.same_run import fields_of_run
 from fer_jax.checkpoints.weights import RANDOM_KEYS, Record
@@ -21,7 +23,7 @@ from fer_jax.train.environment import environment
 from fer_jax.train.epochs import Position, is_finished, position_of
 from fer_jax.train.folder import RunFolder
 from fer_jax.train.loop import Hooks, fit
-from fer_jax.train.recipe import Recipe, check_memory, epochs_of, make_recipe
+from fer_jax.train.recipe import Recipe, check_memory, epochs_of, make_recipe, with_sides_for
 from fer_jax.train.state import TrainState
 from fer_jax.train.teachers import named_networks
 
@@ -34,7 +36,7 @@ def run(command: Command) -> None:
         a disk that cannot be written to, or a loss that is not finite.
       signals.Stopped: by Ctrl-C or SIGTERM, once training has begun; what was done is saved.
     """
-    config, folder = command.config, RunFolder(command.workdir)
+    config, folder = _config_here(command), RunFolder(command.workdir)
     distributed.same_in_all("settings", digests.text(fields_of_run(config)))
     with folder.opened():
         found = folder.begin(config)
@@ -68,6 +70,15 @@ def run(command: Command) -> None:
             rows = position.rows
         announce.last_and_best(rows, folder.path)
         folder.score_best(config, splits)
+
+
+def _config_here(command: Command) -> Config:
+    """The command's config, as it trains on the devices that there are; prints what that changes."""
+    platform = jax.default_backend()
+    config = with_sides_for(command.config, command.overrides, platform)
+    if config != command.config:
+        announce.full_size(platform, command.config["train_sides"])
+    return config
 
 
 def _load_data(config: Config, folder: RunFolder, record: Record | None) -> tuple[Splits, dict[str, Any]]:

@@ -14,6 +14,7 @@ from fer_jax.runtime.sharding import replicated, shared_out
 from fer_jax.train.batches import Batch, take_batch
 from fer_jax.train.epochs import add_metrics
 from fer_jax.train.examples import Examples
+from fer_jax.train.gather import gather
 from fer_jax.train.state import TrainState
 from fer_jax.transforms.normalize import Normalization, normalize
 
@@ -54,9 +55,10 @@ def make_train_step(
         (value, (logits, batch_stats)), gradients = jax.value_and_grad(loss, has_aux=True)(
             state.params, state.batch_stats, examples, dropout_key, model=model
         )
+        gradients, grad_norm = jax.lax.platform_dependent(gradients, cpu=_with_norm, default=_gathered)
         after = _update(state, gradients, batch_stats, optimizer=optimizer, ema_decay=ema_decay)
         correct = jnp.sum(jnp.argmax(logits, -1) == batch.labels, dtype=jnp.int32)
-        metrics = {"loss": value, "correct": correct, "grad_norm": optax.tree.norm(gradients)}
+        metrics = {"loss": value, "correct": correct, "grad_norm": grad_norm}
         return _keep_finite(state, after, metrics) if skip_nonfinite else (after, metrics)
 
     return train_step
@@ -94,6 +96,17 @@ def loss(
     )
     losses = optax.softmax_cross_entropy(logits, examples.targets)
     return jnp.mean(losses * examples.weights), (logits, changed.get("batch_stats", {}))
+
+
+def _with_norm(gradients: Any) -> tuple[Any, jax.Array]:
+    """The gradients, and their global norm."""
+    return gradients, optax.tree.norm(gradients)
+
+
+def _gathered(gradients: Any) -> tuple[Any, jax.Array]:
+    """The same in fewer kernels of a GPU."""
+    gathered, flat = gather(gradients)
+    return gathered, jnp.sqrt(jnp.sum(flat * flat))
 
 
 def _update(
