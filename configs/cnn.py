@@ -1,7 +1,7 @@
 r"""A residual CNN of 2.6 M parameters, designed for accuracy per minute, also on a CPU.
 
 python main.py --config=configs/cnn.py
-    on the built-in faces, all at 48 pixels: 3 to 4 minutes on 2 cores, 86 % validation accuracy.
+    on the built-in faces, all at 48 pixels: 4 minutes on 2 cores, 86 % validation accuracy.
 python main.py --config=configs/cnn.py --config.augment=True --config.dataset=fer2013.csv
     24 minutes, 68.0 % on PublicTest; 68.7 % with --mode=eval --config.views=flip. The package includes
     these weights. With three seeds (--config.seeds=3) 67.8 and 68.3 %.

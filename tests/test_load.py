@@ -262,6 +262,15 @@ def test_faces_to_score_of_a_network_that_was_trained_on_them(tmp_path):
     assert len(splits.validation) == 7
 
 
+def test_faces_to_score_that_show_nothing_are_named(tmp_path):
+    faces = draw_faces(70, seed=6)
+    faces.images[4] = 9
+    path = own_csv(tmp_path / "own.csv", faces, None)
+    config = {"dataset": path, "validation_fraction": 0.1, "seed": 0, "cache": False}
+    notes = load_to_score(config, trained_on="other").notes
+    assert notes[1:] == ("1 of 70 validation faces has no contrast: 4",)
+
+
 def test_few_faces_to_score(tmp_path):
     """Too few to draw validation faces from them."""
     path = own_csv(tmp_path / "own.csv", draw_faces(3, seed=6), None)

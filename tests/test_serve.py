@@ -27,13 +27,13 @@ from fer_jax.checkpoints import shipped
 from fer_jax.checkpoints.same_run import check_same_run, config_for_evaluation
 from fer_jax.checkpoints.weights import Record, Weights
 from fer_jax.data import photos
-from fer_jax.data.marks import MARK
 from fer_jax.errors import UserError
 from fer_jax.explain.saliency import make_grad_cam
 from fer_jax.labels import LABELS
 from fer_jax.models import create_model, init_variables
 from fer_jax.models.forward import make_forward
 from fer_jax.runtime.command import plain
+from fer_jax.runtime.marks import MARK
 from fer_jax.serve import analyse as analysing
 from fer_jax.serve import app as serving
 from fer_jax.serve import run as run_serve

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fer_jax.data.words import some
 from fer_jax.errors import UserError
+from fer_jax.runtime.words import some
 
 LEAST_SPREAD = 16
 """Grey levels between the darkest and the lightest hundredth of a face that is one.

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fer_jax.data.kinds import FOREIGN, PICTURE, kind_of
-from fer_jax.data.words import number_of, some, tally
 from fer_jax.errors import UserError
 from fer_jax.runtime.files import os_reason
+from fer_jax.runtime.words import number_of, some, tally
 
 NO_PICTURE, BESIDE, HIDDEN, LINKED = "no picture", "beside the folders", "hidden", "linked"
 SPECIAL, CLOSED = "special", "closed"

@@ -19,10 +19,10 @@ from fer_jax.data.picture_folders import read_picture_set
 from fer_jax.data.read_csv import CsvTable, read_csv
 from fer_jax.data.split import rows_shared, stratified_split
 from fer_jax.data.synthetic import synthetic_splits
-from fer_jax.data.words import number_of
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS, SIDE
 from fer_jax.runtime.files import expand_user
+from fer_jax.runtime.words import number_of
 
 _PART_OF = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 
@@ -31,7 +31,7 @@ def load_dataset(config: Mapping[str, Any]) -> Splits:
     """Load the data set of a config. Raises UserError if it cannot be read."""
     if config["dataset"] == "synthetic":
         return synthetic_splits(**(dict(config["synthetic"]) | {"seed": seed_of_faces(config)}))
-    return load_splits(config["dataset"], **_options(config))
+    return load_splits(config["dataset"], **_reading(config), **_drawing(config))
 
 
 def load_to_score(config: Mapping[str, Any], *, trained_on: str) -> Splits:
@@ -45,10 +45,9 @@ def load_to_score(config: Mapping[str, Any], *, trained_on: str) -> Splits:
     dataset = config["dataset"]
     if dataset == "synthetic":
         return load_dataset(config)
-    options = _options(config)
-    parts, odd = _read_parts(dataset, **{name: options.pop(name) for name in ("cache", "skip_broken")})
+    parts, odd = _read_parts(dataset, **_reading(config))
     try:
-        splits = _split(dataset, parts, odd, **options)
+        splits = _split(dataset, parts, odd, **_drawing(config))
     except UserError:  # too few faces to draw some of them, or none to train on
         splits = None
     if splits and ("validation" in parts or digest(splits) == trained_on):
@@ -62,16 +61,20 @@ def load_to_score(config: Mapping[str, Any], *, trained_on: str) -> Splits:
             f"all {len(validation):,} labelled faces of {dataset} are scored: it has no validation faces of "
             "its own, and the network was not trained on it"
         )
-    test = parts.get("test")
-    return Splits(
-        none, validation, test, (note if len(validation) else f"{dataset} has test faces alone", *odd)
-    )
+    if not len(validation):
+        note = f"{dataset} has test faces alone"
+    splits = Splits(none, validation, parts.get("test"))
+    return splits._replace(notes=(note, *odd, *_without_contrast(splits)))
 
 
-def _options(config: Mapping[str, Any]) -> dict[str, Any]:
-    options = {name: config[name] for name in ("validation_fraction", "seed", "cache")}
-    # Runs of earlier versions have no such field.
-    return options | {"skip_broken": config.get("skip_broken", False)}
+def _reading(config: Mapping[str, Any]) -> dict[str, bool]:
+    """The options of ``_read_parts``; runs of earlier versions lack ``skip_broken``."""
+    return {"cache": config["cache"], "skip_broken": config.get("skip_broken", False)}
+
+
+def _drawing(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of ``_split``."""
+    return {name: config[name] for name in ("validation_fraction", "seed")}
 
 
 def seed_of_faces(config: Mapping[str, Any]) -> int:
@@ -109,7 +112,7 @@ def load_splits(
 
     Returns:
       The parts, with labels. The notes say how validation was made, how many of its faces also occur byte
-      for byte in training, and what is odd: see ``_remarks``.
+      for byte in training, and what is odd.
 
     Raises:
       UserError: the source cannot be read, has no labels or no faces to train on, or cannot be split.
@@ -141,7 +144,9 @@ def _split(
     else:
         train, validation, note = _draw(dataset, train, validation_fraction, seed)
     splits = Splits(train, validation, parts.get("test"))
-    return splits._replace(notes=(note, _overlap(splits), *odd, *_remarks(splits)))
+    return splits._replace(
+        notes=(note, _overlap(splits), *odd, *_untaught(splits), *_without_contrast(splits))
+    )
 
 
 def _overlap(splits: Splits) -> str:
@@ -152,8 +157,8 @@ def _overlap(splits: Splits) -> str:
     )
 
 
-def _remarks(splits: Splits) -> Iterator[str]:
-    """Make a line for expressions that are never taught, and for faces without contrast, by split."""
+def _untaught(splits: Splits) -> Iterator[str]:
+    """Make a line if there are expressions that are never taught."""
     counts = np.bincount(splits.train.labels, minlength=len(LABELS))
     taught = [label for label, count in zip(LABELS, counts, strict=True) if count]
     missing = [label for label in LABELS if label not in taught]
@@ -161,6 +166,10 @@ def _remarks(splits: Splits) -> Iterator[str]:
         yield f"all training faces are {taught[0]}: a network that learns from them answers nothing else"
     elif missing:
         yield f"no training faces of {', '.join(missing)}: what is trained here never learns to name them"
+
+
+def _without_contrast(splits: Splits) -> Iterator[str]:
+    """Make a line for each split that has faces without contrast."""
     for name, faces in zip(("training", "validation", "test"), splits[:3], strict=True):
         if faces is not None:
             ids = faces.ids[~has_contrast(faces.images)]

@@ -11,9 +11,9 @@ import numpy as np
 from fer_jax.data.faces import Faces
 from fer_jax.data.find_pictures import CLOSED, Other, describe, find_pictures, look_into, require_pictures
 from fer_jax.data.read_pictures import MarkedCopy, load_picture, to_face, to_grey
-from fer_jax.data.words import number_of, some
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS, SIDE
+from fer_jax.runtime.words import number_of, some
 
 _SYNONYMS = {
     "anger": "angry",

@@ -16,10 +16,10 @@ from PIL import Image, UnidentifiedImageError
 from fer_jax.data import kinds
 from fer_jax.data.find_pictures import special_kind
 from fer_jax.data.levels import deep_colours, is_deep, to_grey_or_rgb
-from fer_jax.data.marks import is_ours
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
 from fer_jax.runtime.files import one_line, os_reason
+from fer_jax.runtime.marks import is_ours
 
 MOST_PIXELS = 2**28
 """Decoded at most: Pillow takes 4 bytes for one, so 1 GiB."""

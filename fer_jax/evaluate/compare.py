@@ -11,12 +11,12 @@ import numpy as np
 from fer_jax.checkpoints.choose import choose, command_of_seed, seed_folders
 from fer_jax.classifier import Classifier
 from fer_jax.data.faces import Faces
-from fer_jax.data.words import number_of
 from fer_jax.evaluate.metrics import accuracy_interval, summarize
 from fer_jax.evaluate.report import load_scored, report, score
 from fer_jax.evaluate.step import score_probabilities
 from fer_jax.runtime.command import Command
 from fer_jax.runtime.files import write_json
+from fer_jax.runtime.words import number_of
 
 _FORMATS = {"accuracy": ".2%", "balanced_accuracy": ".2%", "macro_f1": ".3f", "loss": ".3f"}
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fer_jax.data.kaggle import PREFIX
 from fer_jax.evaluate.calibration import Bins, expected_calibration_error
 from fer_jax.labels import LABELS
 from fer_jax.runtime.figures import BLUE, save_figure, subplots
@@ -12,7 +13,7 @@ from fer_jax.runtime.figures import BLUE, save_figure, subplots
 
 def run_title(workdir: Path, dataset: str) -> str:
     """Name a run and its data in the title of a picture: ``runs/cnn, fer2013.csv``."""
-    data = dataset if dataset.startswith("kaggle:") else Path(dataset).name
+    data = dataset if dataset.startswith(PREFIX) else Path(dataset).name
     data = "built-in faces" if dataset == "synthetic" else data
     return f"{'/'.join(workdir.resolve().parts[-2:])}, {data}"
 

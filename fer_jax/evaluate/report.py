@@ -10,7 +10,6 @@ from fer_jax.classifier import Classifier
 from fer_jax.data.faces import Faces, Splits, digest
 from fer_jax.data.load import labelled_faces, load_to_score
 from fer_jax.data.split import rows_shared
-from fer_jax.data.words import number_of
 from fer_jax.evaluate import plots
 from fer_jax.evaluate.calibration import Bins
 from fer_jax.evaluate.metrics import accuracy_interval, summarize
@@ -19,6 +18,7 @@ from fer_jax.labels import LABELS
 from fer_jax.runtime.files import write_json, write_text
 from fer_jax.runtime.progress import announced
 from fer_jax.runtime.signals import held
+from fer_jax.runtime.words import number_of
 
 
 def load_scored(

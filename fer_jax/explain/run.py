@@ -14,13 +14,13 @@ from fer_jax.classifier import Classifier
 from fer_jax.data.contrast import describe_flat, has_contrast, refuse_flat
 from fer_jax.data.faces import Faces
 from fer_jax.data.load import labelled_faces, load_dataset, load_unlabelled
-from fer_jax.data.words import number_of
 from fer_jax.errors import UserError
 from fer_jax.explain import saliency, sheets
 from fer_jax.explain.ascent import first_kernels, make_ascent
 from fer_jax.labels import LABELS
 from fer_jax.models.cnn import CNN
 from fer_jax.runtime.command import Command, Config
+from fer_jax.runtime.words import number_of
 
 _MOST_FACES, _MOST_FILTERS, _MOST_MISTAKES = 14, 16, 28
 _SHARE = 0.2

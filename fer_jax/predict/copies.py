@@ -7,11 +7,11 @@ from pathlib import Path
 from PIL import Image
 
 from fer_jax.data import photos
-from fer_jax.data.marks import MARK, is_ours
-from fer_jax.data.words import number_of
 from fer_jax.predict.rows import name_with
 from fer_jax.runtime import signals
 from fer_jax.runtime.files import replacing
+from fer_jax.runtime.marks import MARK, is_ours
+from fer_jax.runtime.words import number_of
 
 _SUFFIXES = (".jpg", ".jpeg")
 

@@ -7,12 +7,12 @@ import numpy as np
 
 from fer_jax.data.contrast import describe_flat, has_contrast, refuse_flat
 from fer_jax.data.read_csv import CsvTable, read_csv_chunks
-from fer_jax.data.words import number_of
 from fer_jax.predict.copies import folder_of_copies, remove_copies
 from fer_jax.predict.rows import Entry, appended_rows
 from fer_jax.predict.table import table_header, table_rows
 from fer_jax.runtime import signals
 from fer_jax.runtime.files import is_stream
+from fer_jax.runtime.words import number_of
 
 Predict = Callable[[np.ndarray], np.ndarray]
 """Faces uint8 (N, 48, 48, 1) -> probabilities (N, 7)."""

@@ -15,7 +15,6 @@ from fer_jax.data.find_pictures import CLOSED, Found, describe
 from fer_jax.data.load import find_input
 from fer_jax.data.photos import Photo
 from fer_jax.data.read_pictures import MarkedCopy
-from fer_jax.data.words import number_of, some
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
 from fer_jax.predict.copies import Copies, folder_of_copies
@@ -24,6 +23,7 @@ from fer_jax.predict.table import table_header, table_rows, without_boxes
 from fer_jax.runtime import signals
 from fer_jax.runtime.files import is_stream
 from fer_jax.runtime.progress import counted
+from fer_jax.runtime.words import number_of, some
 
 _AT_ONCE, _PIXELS_AT_ONCE = 64, 100_000_000
 """Most pictures in memory at a time, and the pixels after which no further one is read: 4 bytes each."""

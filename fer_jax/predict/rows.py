@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fer_jax.data.words import number_of
 from fer_jax.errors import UserError
 from fer_jax.runtime import signals
 from fer_jax.runtime.files import is_stream, open_stream, replacing, write_text
+from fer_jax.runtime.words import number_of
 
 INCOMPLETE, _JOURNAL = ".incomplete", ".jsonl"
 _LONGEST_NAME = 255

@@ -45,8 +45,8 @@ WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
     "Folder of the run. If not given: runs/NAME, or runs/NAME-synthetic on the built-in faces. eval: also "
-    "several folders, separated by commas. All modes except train and eval: also the name of weights that "
-    "come with fer_jax.",
+    "several folders, separated by commas. All modes except train: also the name of weights that come "
+    "with fer_jax.",
 )
 MODE = flags.DEFINE_enum("mode", "train", list(modes.MODES), "What to do.")
 INPUT = flags.DEFINE_string(

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fer_jax.data.marks import MARK
 from fer_jax.runtime.files import replacing
+from fer_jax.runtime.marks import MARK
 
 # From Okabe and Ito's "Color Universal Design" (2008), which colour-blind people can tell apart too.
 ORANGE, BLUE = "#E69F00", "#0072B2"

@@ -2,7 +2,6 @@
 
 import difflib
 import importlib
-import importlib.util
 import re
 import sys
 from pathlib import Path

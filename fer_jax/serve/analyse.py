@@ -17,7 +17,7 @@ from fer_jax.classifier import Classifier
 from fer_jax.data import photos
 from fer_jax.data.batches import padded_batches
 from fer_jax.data.contrast import has_contrast
-from fer_jax.data.read_pictures import MarkedCopy, open_picture
+from fer_jax.data.read_pictures import MarkedCopy, known_formats, open_picture
 from fer_jax.errors import UserError
 from fer_jax.explain.saliency import grad_cam_layer, make_grad_cam
 from fer_jax.labels import LABELS
@@ -161,11 +161,9 @@ def _size(body: bytes) -> tuple[int, int]:
         raise Refused(415, line) from error
 
 
-@functools.cache
 def _formats() -> tuple[str, ...]:
-    """Return the formats that this Pillow was built with."""
-    Image.init()
-    return tuple(name for name in _FORMATS if name in Image.OPEN)
+    """Return those of ``_FORMATS`` that this Pillow was built with."""
+    return tuple(name for name in known_formats() if name in _FORMATS)
 
 
 def to_answer(

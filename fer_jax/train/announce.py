@@ -10,10 +10,10 @@ import numpy as np
 
 from fer_jax.checkpoints.weights import Record
 from fer_jax.data.faces import Splits
-from fer_jax.data.words import number_of
 from fer_jax.labels import LABELS, SIDE
 from fer_jax.models import parameter_table
 from fer_jax.runtime.progress import duration
+from fer_jax.runtime.words import number_of
 from fer_jax.train.epochs import Position, Row, best_row
 from fer_jax.train.loop import Plan
 

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fer_jax.data.words import number_of
 from fer_jax.errors import UserError
 from fer_jax.evaluate.plots import run_title
 from fer_jax.runtime import files
 from fer_jax.runtime.figures import BLUE, ORANGE, save_contact_sheet, save_figure, subplots
+from fer_jax.runtime.words import number_of
 from fer_jax.train.epochs import size_changes
 from fer_jax.train.recipe import epochs_of
 from fer_jax.transforms.augment import augment
