@@ -45,7 +45,7 @@ def run(command: Command) -> None:
         content = about(command.workdir.name, classifiers, has_heat=heat is not None)
         _listen(listener)
         _announce(listener)
-        app = make_app(make_analyse(networks), content, local_only=_is_local(listener))
+        app = make_app(make_analyse(networks, classifiers[0].labels), content, local_only=_is_local(listener))
         _run(uvicorn, app, listener)
 
 
