@@ -299,7 +299,8 @@ def test_loop_step_traces_once_and_adds_up():
     for number in [0, 1, 2, 1]:
         state, totals = loop_step(state, totals, data(), order, row(number), KEY)
         rows = np.asarray(order[number])
-        expected_state, metrics = alone(expected_state, jax.tree.map(lambda leaf: leaf[rows], data()), KEY)
+        batch = jax.tree.map(lambda leaf, rows=rows: leaf[rows], data())
+        expected_state, metrics = alone(expected_state, batch, KEY)
         loss += 4 * float(metrics["loss"])
         correct += int(metrics["correct"])
     assert traces == 1

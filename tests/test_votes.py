@@ -62,7 +62,8 @@ def test_labels_and_distributions_are_those_by_hand():
 def test_a_distribution_is_kept_where_there_is_no_majority():
     faces, counts = draw_faces(60, seed=0), random_votes(60, 1)
     sure, all_voted = (label_by_votes(faces, counts, target=target) for target in ("majority", "probability"))
-    assert sure.targets is None and len(sure) < len(all_voted)
+    assert sure.targets is None
+    assert len(sure) < len(all_voted)
     np.testing.assert_allclose(all_voted.targets.sum(1), 1, rtol=1e-6)
     np.testing.assert_array_equal(all_voted.targets.argmax(1), all_voted.labels)
 
@@ -114,7 +115,7 @@ def test_evaluation_is_on_majority_faces(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change, message",
+    ("change", "message"),
     [
         (lambda t: t[:-1], "has votes for 79 faces, and .* has 80 faces"),
         (lambda t: t.drop(columns=["fear", "NF"]), "line 1: no column of votes for fear, nf"),
@@ -139,10 +140,10 @@ def test_no_table(tmp_path):
         read_votes(tmp_path / "none.csv")
     for content in (b"", b"\xff\xfe\x00", b'a,b\n1,"2\n'):
         (tmp_path / "bad.csv").write_bytes(content)
-        with pytest.raises(UserError, match="bad.csv"):
+        with pytest.raises(UserError, match=r"bad\.csv"):
             read_votes(tmp_path / "bad.csv")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(UserError, match="config.votes: .* rows of a CSV file"):
+    with pytest.raises(UserError, match=r"config.votes: .* rows of a CSV file"):
         load(tmp_path / "folder", tmp_path / "bad.csv")
 
 
