@@ -32,6 +32,7 @@ from stacks import (  # noqa: E402
     REFERENCE_POOL_AFTER,
     REFERENCE_WIDTHS,
     Work,
+    cnn_sizes,
     random_faces,
 )
 
@@ -72,7 +73,7 @@ def prepare(benchmark: str, network: str, stack: str) -> Work:
     if network == "reference":
         model = Reference(jnp.dtype(dtype))
     else:
-        model = create_model("cnn", config.cnn.to_dict() | {"dtype": dtype})
+        model = create_model("cnn", config.cnn.to_dict() | cnn_sizes(network) | {"dtype": dtype})
     if benchmark == "evaluate":
         return _evaluate(model, images, labels)
     if benchmark == "loop_share":
@@ -133,7 +134,7 @@ def _loop(setup: Setup) -> Work:
     """A call is an epoch by the loop of main.py, with its progress and its watch on the loss."""
     program, state, data, key = setup
     order = functools.partial(epoch_order, key, batch_size=BATCH_SIZE)
-    hooks = Hooks(on_epoch=lambda state, rows: None)
+    hooks = Hooks(on_epoch=lambda state, position: None)
 
     def run(calls):
         nonlocal state
