@@ -1,0 +1,30 @@
+"""Read the small text files in which data sets keep their labels."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from fer_jax.errors import UserError
+from fer_jax.runtime.files import os_reason
+
+
+def numbered_lines(path: str | os.PathLike) -> Iterator[tuple[int, str]]:
+    """Yield (number from 1, line) for each line that is not empty. Raises UserError if it cannot be read."""
+    try:
+        with open(path, encoding="utf-8-sig", errors="replace") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield number, line
+    except OSError as error:
+        raise UserError(f"{path}: {os_reason(error)}; a file of labels was expected") from error
+
+
+def safe_path(folder: Path, name: str, where: str) -> Path:
+    """The path of ``name``, which a file of labels has, below ``folder``.
+
+    Raises UserError, beginning with ``where``, if it leads out of the folder.
+    """
+    path = Path(name.replace("\\", "/"))
+    if not name or path.is_absolute() or ".." in path.parts or "\0" in name:
+        raise UserError(f"{where}: {name!r} is no name of a picture in {folder}")
+    return folder / path
