@@ -34,15 +34,15 @@ class Parts(NamedTuple):
       faces: by part: ``train``, ``validation``, ``test``, or ``all``.
       labels: names of the classes.
       notes: lines to print.
-      summary: a line that says what the source was taken for; empty if there is no need to.
-      is_numbered: whether the classes were bare numbers in folders, read by ``config.classes``.
+      summary: what the source was taken for, to print before all others; empty for FER2013's own files.
+      numbers: number in the source -> name of its class; None where labels are words, or votes.
     """
 
     faces: dict[str, Faces]
     labels: tuple[str, ...]
     notes: tuple[str, ...]
     summary: str = ""
-    is_numbered: bool = False
+    numbers: dict[int, str] | None = None
 
 
 _PART_OF = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
@@ -178,7 +178,7 @@ def _read_parts(
 def _of_pictures(folder: str, **options: Any) -> Parts:
     """Read a folder of pictures."""
     found = read_picture_set(folder, **options)
-    return Parts(found.parts, found.labels, found.notes, found.summary, found.is_numbered)
+    return Parts(found.parts, found.labels, found.notes, found.summary, found.numbers)
 
 
 def _renamed(parts: Parts, folder: str, archive: str) -> Parts:

@@ -30,14 +30,14 @@ class PictureSet(NamedTuple):
       labels: names of the classes.
       summary: says in a line what the data set was taken for.
       notes: lines that say what was left out or odd.
-      is_numbered: whether the classes are bare numbers, read by ``classes``.
+      numbers: number that is a folder's name -> name of its class; None where they are words.
     """
 
     parts: dict[str, Faces]
     labels: tuple[str, ...]
     summary: str
     notes: tuple[str, ...]
-    is_numbered: bool = False
+    numbers: dict[int, str] | None = None
 
 
 def read_picture_set(
@@ -65,15 +65,15 @@ def read_picture_set(
     numbered = _number(found, names, classes, str(folder))
     reader = PictureReader(skip_broken)
     parts = {}
-    for part, samples in found.samples.items():
-        chosen = [sample for sample in samples if sample.name in numbered.index_of]
+    for part in _NAMES:
+        chosen = [sample for sample in found.samples.get(part, []) if sample.name in numbered.index_of]
         if chosen:
             parts[part] = reader.faces_of(folder, chosen, numbered.index_of)
     above = () if Path(folder) == Path(root) else (f"{root}: the data set is in {folder}",)
     left_out = _left_out_classes(names, numbered)
     notes = (*above, *found.notes, *numbered.notes, *left_out, *_left_out(found.others), *reader.notes())
     summary = f"{found.kind}: {_sizes(parts)}, {describe_classes(numbered.labels)}"
-    return PictureSet(parts, numbered.labels, summary, notes, numbered.is_numbered)
+    return PictureSet(parts, numbered.labels, summary, notes, numbered.numbers)
 
 
 def _number(found: Found, names: Mapping[str, int], classes: str, source: str) -> Classes:
@@ -136,7 +136,7 @@ class PictureReader:
         for sample in counted(
             sorted(samples, key=lambda s: (index_of[s.name], s.path, s.box or ())), unit="picture"
         ):
-            if (image := self._read(sample)) is not None:
+            if (image := self.read(sample.path, sample.box)) is not None:
                 images.append(image)
                 kept.append(sample)
         if not images:
@@ -150,20 +150,24 @@ class PictureReader:
             None if kept[0].target is None else np.stack([sample.target for sample in kept]),
         )
 
-    def _read(self, sample: Sample) -> np.ndarray | None:
+    def read(self, path: Path, box: tuple[float, float, float, float] | None = None) -> np.ndarray | None:
+        """Read a picture, or the part ``box`` of it (left, top, right, bottom in pixels), as uint8 (48, 48).
+
+        Returns None if it is left out. Raises UserError if it is broken.
+        """
         try:
-            opened = load_picture(sample.path)
-            box = _box_in(opened.picture.size, opened.size, sample)
+            opened = load_picture(path)
+            part = _box_in(opened.picture.size, opened.size, box, path)
         except MarkedCopy:
-            self._marked.append(str(sample.path))
+            self._marked.append(str(path))
         except UserError as error:
             if not self._skip_broken:
                 raise UserError(f"{error}; to leave such pictures out: --config.skip_broken=True") from error
             self._broken.append(str(error))
         else:
             for remark in opened.remarks:
-                self._odd[remark].append(str(sample.path))
-            return to_face(to_grey(opened.picture), box)
+                self._odd[remark].append(str(path))
+            return to_face(to_grey(opened.picture), part)
         return None
 
     def _first(self) -> str:
@@ -184,19 +188,22 @@ class PictureReader:
 
 
 def _box_in(
-    decoded: tuple[int, int], size: tuple[int, int], sample: Sample
+    decoded: tuple[int, int],
+    size: tuple[int, int],
+    box: tuple[float, float, float, float] | None,
+    path: Path,
 ) -> tuple[float, float, float, float] | None:
-    """The part of a sample's box that is in the picture, in pixels as decoded. Raises UserError if none is.
+    """The part of a box that is in the picture, in pixels as decoded. Raises UserError if none is.
 
     ``size`` is width and height in the file, ``decoded`` those in memory. A box of the whole picture is None,
     so that faces of 48 x 48 stay as they are.
     """
-    if sample.box is None:
+    if box is None:
         return None
-    (width, height), (left, top, right, bottom) = size, sample.box
+    (width, height), (left, top, right, bottom) = size, box
     left, top, right, bottom = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
     if not (left < right and top < bottom):
-        raise UserError(f"{sample.path}: the box {sample.box} is outside of its {width} x {height} pixels")
+        raise UserError(f"{path}: the box {box} is outside of its {width} x {height} pixels")
     if (left, top, right, bottom) == (0, 0, width, height):
         return None
     across, down = decoded[0] / width, decoded[1] / height

@@ -120,9 +120,9 @@ class _Walk:
         if any(split_of(path.name) for path in _listed(folder)):
             self.notes.append(f"passed over: {folder}/, which has splits of its own")
         elif found := find_pictures(folder).paths:
+            has = number_of(len(found), "picture")
             raise UserError(
-                f"{folder}: not a split, and has {number_of(len(found), 'picture')}; expected only train/, validation/ "
-                "and test/ here"
+                f"{folder}: not a split, and has {has}; expected only train/, validation/ and test/ here"
             )
         else:
             self.notes.append(f"passed over: {folder}/ has no pictures")

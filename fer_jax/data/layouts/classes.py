@@ -17,13 +17,13 @@ class Classes(NamedTuple):
       labels: their names, in the order of their numbers.
       index_of: name of a class as a sample has it -> number of its class; names to leave out are missing.
       notes: lines to print.
-      is_numbered: whether bare numbers were read by ``config.classes``.
+      numbers: bare number among the names -> name of its class; None where they are words.
     """
 
     labels: tuple[str, ...]
     index_of: dict[str, int]
     notes: tuple[str, ...] = ()
-    is_numbered: bool = False
+    numbers: dict[int, str] | None = None
 
 
 def number_classes(names: Collection[str], classes: str, *, source: str) -> Classes:
@@ -90,7 +90,8 @@ def _by_numbering(names: Sequence[str], classes: str, source: str) -> Classes:
         if expression is None:
             raise UserError(f"{source}: {name!r} is no expression; {expected}")
         expressions[name] = expression
-    return _of_expressions(expressions, is_numbered=any(map(is_number, names)))
+    numbers = {int(name): expression for name, expression in expressions.items() if is_number(name)}
+    return _of_expressions(expressions, numbers=numbers or None)
 
 
 def _by_list(names: Sequence[str], classes: str, source: str) -> Classes:
@@ -105,7 +106,8 @@ def _by_list(names: Sequence[str], classes: str, source: str) -> Classes:
         first = 1 if numbers and min(numbers) == 1 and max(numbers) == len(labels) else 0
         index_of = {name: int(name) - first for name in names if 0 <= int(name) - first < len(labels)}
         notes = ("the numbers of the folders are read from 1, as config.classes has no name for the last",)
-        return Classes(labels, index_of, notes if first else (), is_numbered=True)
+        named = {int(name): labels[index] for name, index in index_of.items()}
+        return Classes(labels, index_of, notes if first else (), named)
     index_of = {name: position[class_in(name)] for name in names if class_in(name) in position}
     missing = [word for number, word in enumerate(wanted) if number not in index_of.values()]
     if missing:
