@@ -36,7 +36,7 @@ export function showStatus(line) {
 export function showAbout(about) {
   const parameters = about.parameters.toLocaleString("en");
   $("model").textContent =
-    `Seven expressions, named by a neural network of ${parameters} parameters that learnt from ` +
+    `${about.classes}, named by a neural network of ${parameters} parameters that learnt from ` +
     `${about.trained_on}. It names ${(100 * about.accuracy).toFixed(1)} % of the validation faces as people did.`;
   for (const { title, text } of about.limits) {
     const group = document.createElement("div");
