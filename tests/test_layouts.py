@@ -7,6 +7,8 @@ import zipfile
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from fer_jax.data.class_names import EIGHT, NUMBERINGS
@@ -549,6 +551,47 @@ def test_bad_lines_are_named(tmp_path, build, name, line, message):
     with pytest.raises(UserError, match=message) as caught:
         read_picture_set(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def answer(function, *args):
+    """What it says: the summary, or the line of its UserError."""
+    try:
+        return function(*args).summary
+    except UserError as error:
+        return str(error)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    lines=st.lists(st.binary(max_size=40) | st.text(' 0123456789.,"()-_/a\0', max_size=60).map(str.encode))
+)
+def test_any_content_of_label_files_is_read_or_refused_in_a_line(tmp_path, lines):
+    for number, (build, name, known) in enumerate(
+        (
+            (fer_plus, "FER2013Train/label.csv", b'a.png,"(0, 0, 9, 9)",9,0,0,0,0,0,0,0,0,0'),
+            (rafdb, "EmoLabel/list_patition_label.txt", b"train_00001.jpg 1"),
+            (expw, "label.lst", b"0.png 0 30 20 68 78 59.1 0"),
+        )
+    ):
+        root = tmp_path / str(number)
+        if not root.exists():
+            build(root)
+        (root / name).write_bytes(b"\n".join([known, *lines]))
+        assert len(answer(read_picture_set, root).splitlines()) == 1
+
+
+def test_numbers_too_long_for_python(tmp_path):
+    for build, name, line in (
+        (fer_plus, "FER2013Train/label.csv", "a.png,," + ",".join(["9" * 5000] * 10)),
+        (fer_plus, "FER2013Train/label.csv", "x" * 200_000),
+        (rafdb, "EmoLabel/list_patition_label.txt", "train_1.jpg " + "9" * 5000),
+        (expw, "label.lst", "x" * 5000 + ".png 0 1 2 3 4 5 " + "9" * 5000),
+    ):
+        root = tmp_path / str(len(line))
+        build(root)
+        spoil(root / name, line)
+        with pytest.raises(UserError, match=r"line \d+"):
+            read_picture_set(root)
 
 
 def test_labels_of_affectnet(tmp_path):

@@ -1,11 +1,12 @@
 """ExpW, faces in the wild: a list of boxes and labels beside the pictures (Zhang et al., 2018)."""
 
 import math
+import os
 from pathlib import Path
 
 from fer_jax.data.class_names import NUMBERINGS
 from fer_jax.data.layouts.samples import Found, Options, Sample
-from fer_jax.data.layouts.text import numbered_lines, safe_path
+from fer_jax.data.layouts.text import numbered_lines, safe_path, shown
 from fer_jax.errors import UserError
 
 _LISTS = ("label.lst", "label/label.lst")
@@ -40,7 +41,7 @@ def _parse(line: str, where: str) -> tuple[str, tuple[float, float, float, float
         if label not in NUMBERINGS["fer2013"] or not all(map(math.isfinite, (top, left, right, bottom))):
             raise ValueError
     except ValueError as error:
-        raise UserError(f"{where}: {line.strip()!r}; {_EXPECTED}") from error
+        raise UserError(f"{where}: {shown(line)}; {_EXPECTED}") from error
     if not (left < right and top < bottom):
         raise UserError(f"{where}: the box has no area; {_EXPECTED}")
     return name, (left, top, right, bottom), int(label)
@@ -49,6 +50,6 @@ def _parse(line: str, where: str) -> tuple[str, tuple[float, float, float, float
 def _folder_of(root: Path, name: str, listed: Path) -> Path:
     """The folder that has the first picture of the list."""
     for folder in _FOLDERS:
-        if (root / folder / name).is_file():
+        if os.path.isfile(root / folder / name):
             return root / folder
     raise UserError(f"{listed}: its first picture, {name}, is not in {root}; expected image/{name}")

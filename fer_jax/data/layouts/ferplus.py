@@ -1,6 +1,7 @@
 """FER+ in folders: pictures of FER2013, and a table of ten people's votes for each (Barsoum et al., 2016)."""
 
 import csv
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from fer_jax.data.class_names import EIGHT, expression_of
-from fer_jax.data.layouts.names import split_of, subfolders
+from fer_jax.data.layouts.names import is_number, split_of, subfolders
 from fer_jax.data.layouts.samples import Found, Options, Sample
-from fer_jax.data.layouts.text import numbered_lines, safe_path
+from fer_jax.data.layouts.text import numbered_lines, safe_path, shown
 from fer_jax.data.votes import COLUMNS, distributions_of, labels_of
 from fer_jax.errors import UserError
 
@@ -29,13 +30,13 @@ def recognizes(folder: Path) -> bool:
 
 def _tables(folder: Path) -> list[tuple[str, Path]]:
     pairs = ((split_of(path.name), path / "label.csv") for path in subfolders(folder))
-    return [(part, table) for part, table in pairs if part and table.is_file() and _has_votes(table)]
+    return [(part, table) for part, table in pairs if part and os.path.isfile(table) and _has_votes(table)]
 
 
 def _has_votes(table: Path) -> bool:
     """Whether the first row of a table is as FER+'s are: not so a list of pictures and labels."""
     first = next((line for _, line in numbered_lines(table)), "")
-    return len(next(csv.reader([first]))) == 2 + len(COLUMNS)
+    return len(_fields(first)) == 2 + len(COLUMNS)
 
 
 def read(root: Path, options: Options) -> Found:
@@ -67,16 +68,24 @@ def _read_table(table: Path) -> list[tuple[Path, tuple[float, float, float, floa
     rows, order = [], [_ORDER.index(name) for name in COLUMNS]
     for position, (number, line) in enumerate(numbered_lines(table)):
         where = f"{table}, line {number}"
-        name, box, *votes = [field.strip() for field in next(csv.reader([line]))] + [""] * 2
-        votes = votes[:-2]
+        name, box, *votes = _fields(line) or ["", ""]
         if position == 0 and (header := _header(votes)):
             order = header
             continue
-        if len(votes) != len(COLUMNS) or not all(vote.isascii() and vote.isdigit() for vote in votes):
-            raise UserError(f"{where}: {line.strip()!r}; {_EXPECTED}")
-        counts = [min(int(votes[column]), 10**6) for column in order]
+        if len(votes) != len(COLUMNS) or not all(is_number(vote) and len(vote) < 7 for vote in votes):
+            raise UserError(f"{where}: {shown(line)}; {_EXPECTED}")
+        counts = [int(votes[column]) for column in order]
         rows.append((safe_path(table.parent, name, where), _box(box, where), counts))
     return rows
+
+
+def _fields(line: str) -> list[str]:
+    """The fields of a line, at least two of them; none if it is no row of a table."""
+    try:
+        fields = [field.strip() for field in next(csv.reader([line]))]
+    except csv.Error:
+        return []
+    return fields if len(fields) >= 2 else []
 
 
 def _header(names: Sequence[str]) -> list[int] | None:
@@ -87,9 +96,9 @@ def _header(names: Sequence[str]) -> list[int] | None:
 
 def _box(text: str, where: str) -> tuple[float, float, float, float] | None:
     """Read a box; None where the field is empty."""
-    numbers = [int(n) for n in re.findall(r"-?\d+", text)]
+    numbers = [int(n) for n in re.findall(r"-?[0-9]{1,6}", text)]
     if not text:
         return None
     if len(numbers) != 4 or not (numbers[0] < numbers[2] and numbers[1] < numbers[3]):
-        raise UserError(f"{where}: {text!r} is no box; {_EXPECTED}")
+        raise UserError(f"{where}: {shown(text)} is no box; {_EXPECTED}")
     return tuple(numbers)

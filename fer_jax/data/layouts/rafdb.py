@@ -1,11 +1,12 @@
 """RAF-DB as its authors give it: a list of labels beside the aligned faces (Li, Deng and Du, 2017)."""
 
+import os
 from pathlib import Path
 
 from fer_jax.data.class_names import NUMBERINGS
-from fer_jax.data.layouts.names import split_of
+from fer_jax.data.layouts.names import is_number, split_of
 from fer_jax.data.layouts.samples import Found, Options, Sample
-from fer_jax.data.layouts.text import numbered_lines, safe_path
+from fer_jax.data.layouts.text import numbered_lines, safe_path, shown
 from fer_jax.errors import UserError
 
 _LISTS = ("list_patition_label.txt", "list_partition_label.txt")
@@ -29,12 +30,10 @@ def read(root: Path, options: Options) -> Found:
     for number, line in numbered_lines(listed):
         where = f"{listed}, line {number}"
         name, _, label = line.strip().rpartition(" ")
-        expression = NUMBERINGS["rafdb"].get(int(label)) if label.isdecimal() else None
+        expression = NUMBERINGS["rafdb"].get(int(label)) if is_number(label) and len(label) < 5 else None
         part = split_of(name.partition("_")[0])
         if expression is None or part is None:
-            raise UserError(
-                f"{where}: {line.strip()!r}; expected a line as 'train_00001.jpg 5', labels 1 to 7"
-            )
+            raise UserError(f"{where}: {shown(line)}; expected a line as 'train_00001.jpg 5', labels 1 to 7")
         folder = folder or _folder_of(root, name.strip(), listed)
         picture = Path(name.strip())
         aligned = picture.with_name(f"{picture.stem}{folder[1]}{picture.suffix}")
@@ -47,7 +46,7 @@ def _folder_of(root: Path, name: str, listed: Path) -> tuple[Path, str]:
     picture = Path(name)
     for folder in _FOLDERS:
         for end in ("_aligned", ""):
-            if (root / folder / f"{picture.stem}{end}{picture.suffix}").is_file():
+            if os.path.isfile(root / folder / f"{picture.stem}{end}{picture.suffix}"):
                 return root / folder, end
     raise UserError(
         f"{listed}: its first face, {name}, is not in {root}; expected "
