@@ -141,15 +141,16 @@ def unless_stopped(work: Callable[[], Any], should_stop: Callable[[], bool]) -> 
 
 
 def counted(items: Sequence[Any], *, unit: str) -> Iterator[Any]:
-    """Yield the items, with a bar on a terminal, otherwise with a line at most every half minute."""
+    """Yield the items, with a bar on a terminal, otherwise with a line after 2 s and then each half minute."""
     if sys.stderr.isatty():
         yield from tqdm(items, unit=unit, leave=False)
         return
-    started = spoke = time.monotonic()
+    started = time.monotonic()
+    speak = started + 2
     for done, item in enumerate(items):
         now = time.monotonic()
-        if now - spoke >= 30:
-            spoke = now
+        if now >= speak and done:
+            speak = now + 30
             left = (now - started) / done * (len(items) - done)
             print(f"{done:,}/{len(items):,} {unit}s  {duration(left)} left", flush=True)
         yield item
