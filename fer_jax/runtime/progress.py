@@ -141,7 +141,7 @@ def unless_stopped(work: Callable[[], Any], should_stop: Callable[[], bool]) -> 
 
 
 def counted(items: Sequence[Any], *, unit: str) -> Iterator[Any]:
-    """Yield the items, with a bar on a terminal, otherwise with a line after 2 s and then each half minute."""
+    """Yield the items, with a bar on a terminal, otherwise with a line after 2 s and each half minute."""
     if sys.stderr.isatty():
         yield from tqdm(items, unit=unit, leave=False)
         return
