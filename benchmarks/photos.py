@@ -22,6 +22,7 @@ import fer_jax
 from fer_jax.checkpoints.choose import views_in_pictures
 from fer_jax.classifier import Classifier
 from fer_jax.data import photos
+from fer_jax.data.detectors import Crop, crop_box, make_detector
 from fer_jax.data.load import load_splits
 from fer_jax.errors import UserError
 from fer_jax.predict.photos import likeliest
@@ -64,11 +65,12 @@ def main() -> None:
     draw = np.random.default_rng(0)
     faces = faces.take(draw.permutation(len(faces))[: options.faces])
     margins = [float(margin) for margin in options.margins.split(",")]
+    detector = make_detector()
     rows, crops, others, seconds = [], {margin: [] for margin in margins}, 0, 0.0
     for row, image in enumerate(faces.images[..., 0]):
         picture, place = paste(image, draw)
         started = time.perf_counter()
-        boxes = photos.find_faces(picture)
+        boxes = detector.find(picture)
         seconds += time.perf_counter() - started
         right = [box for box in boxes if overlap(box, place) > 0.5]
         others += len(boxes) - len(right)
@@ -76,9 +78,16 @@ def main() -> None:
             rows.append(row)
             best = max(right, key=lambda box: overlap(box, place))
             for margin in margins:
-                crops[margin].append(photos.crop_faces(picture, [photos.widen(best, margin)])[0])
+                crops[margin].append(
+                    photos.crop_faces(picture, [crop_box(best, Crop(0, 0, 1 + 2 * margin))])[0]
+                )
         if options.output and row < 12:
-            save(options.output / f"{row}.png", picture, [photos.widen(box) for box in boxes], classifier)
+            save(
+                options.output / f"{row}.png",
+                picture,
+                [crop_box(box, detector.crop) for box in boxes],
+                classifier,
+            )
     found = faces.take(np.array(rows, int))
     views = options.views or views_in_pictures(classifier.config)
     original = classifier.predict(found.images, views=views).argmax(1)

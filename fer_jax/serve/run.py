@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fer_jax.checkpoints.choose import choose_all, views_in_pictures
-from fer_jax.data import photos
+from fer_jax.data.detectors import make_detector
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
 from fer_jax.runtime import signals
@@ -31,7 +31,7 @@ def run(command: Command) -> None:
       UserError: no checkpoint, a library is missing, or the address cannot be used.
       signals.Stopped: a signal came; answers under way had a few seconds.
     """
-    photos.import_opencv()
+    make_detector()
     uvicorn = _import_uvicorn()
     from fer_jax.serve.app import make_app
 
