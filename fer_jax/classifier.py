@@ -115,7 +115,9 @@ class Classifier:
         )
         return probabilities[0] if is_one else probabilities
 
-    def predict_photo(self, photo: Picture, *, views: str = "one") -> list[PhotoFace]:
+    def predict_photo(
+        self, photo: Picture, *, views: str = "one", detector: str = "", whole: bool = False
+    ) -> list[PhotoFace]:
         """Find the faces in a photo, from left to right, and predict each; an empty list if there is none.
 
         A picture as small as a face, 40 to 64 pixels a side, is taken whole. Needs OpenCV
@@ -124,14 +126,15 @@ class Classifier:
         Args:
           photo: of any size and colour, turned as its EXIF data says.
           views: see ``predict``. On photos ``flip`` is the most accurate (docs/photos.md).
+          detector: ``mtcnn``, ``haar``, or the path of a YuNet network; the best that is installed if empty.
+          whole: whether a small square picture that shows one face alone is taken whole (docs/photos.md).
 
         Raises:
-          UserError: OpenCV is not installed, the photo cannot be read, or unknown views.
+          UserError: what the detector needs is not installed, the photo cannot be read, or unknown views.
         """
         opened = _open(photo)
-        found = photos.Photo(
-            "", opened.picture, opened.size, *photos.faces_of(opened.picture), opened.remarks
-        )
+        faces = photos.faces_of(opened.picture, detector=detector, whole=whole)
+        found = photos.Photo("", opened.picture, opened.size, *faces, opened.remarks)
         return [
             PhotoFace(place, row, self.labels[int(row.argmax())])
             for place, row in zip(found.places(), self.predict(found.faces, views=views), strict=True)

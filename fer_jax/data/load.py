@@ -178,11 +178,16 @@ def _without_contrast(splits: Splits) -> Iterator[str]:
 
 
 def load_unlabelled(
-    path: str | os.PathLike, *, most: int | None = None, say: Callable[[str], None] = lambda line: None
+    path: str | os.PathLike,
+    *,
+    most: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    detector: str = "",
+    whole: bool = False,
 ) -> Faces:
     """Load faces to look at: those of a CSV file of any layout, of a picture or of a folder of pictures.
 
-    Pictures are read by ``photos.read_photos``; ids are their paths.
+    Pictures are read by ``photos.read_photos``, with ``detector`` and ``whole``; ids are their paths.
 
     Args:
       path: see ``find_input``.
@@ -202,7 +207,7 @@ def load_unlabelled(
     for line in describe(found.others):
         say(f"left out: {line}")
     images, ids = [np.zeros((0, SIDE, SIDE, 1), np.uint8)], []
-    for photo in photos.read_photos(found.paths):
+    for photo in photos.read_photos(found.paths, detector=detector, whole=whole):
         if isinstance(photo, UserError):
             if len(found.paths) == 1:
                 raise photo

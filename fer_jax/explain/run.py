@@ -40,7 +40,7 @@ def run(command: Command) -> None:
     if "views" in command.overrides and command.config["views"] != "one":
         raise UserError("--mode=explain looks at one view of a face; leave out config.views")
     classifier = choose(command).on_device()
-    faces = _load_faces(classifier.config, command.input)
+    faces = _load_faces(classifier.config, command)
     folder = Path(command.output) if command.output else command.workdir / "explain"
     print(f"predicting {number_of(len(faces), 'face')} ...", flush=True)
     probabilities = classifier.predict(faces.images)
@@ -99,10 +99,11 @@ def _save(path: Path, draw: Callable[..., None], *content: Any) -> None:
     print(f"written: {path}")
 
 
-def _load_faces(config: Config, source: str | None) -> Faces:
-    """Load the faces of ``source``, otherwise those of ``config["split"]`` of the run's data set."""
-    if source is not None:
-        return _faces_of_input(source)
+def _load_faces(config: Config, command: Command) -> Faces:
+    """Load the faces of the input, otherwise those of ``config["split"]`` of the run's data set."""
+    if command.input is not None:
+        whole = command.config["faces"] == "whole"
+        return _faces_of_input(command.input, detector=command.config["detector"], whole=whole)
     try:
         splits = load_dataset(config)
     except UserError as error:
@@ -110,12 +111,12 @@ def _load_faces(config: Config, source: str | None) -> Faces:
     return labelled_faces(splits, split=config["split"], dataset=config["dataset"])
 
 
-def _faces_of_input(source: str) -> Faces:
+def _faces_of_input(source: str, *, detector: str = "", whole: bool = False) -> Faces:
     """Load the faces of a CSV file, or the first that are found in pictures, as ``--mode=predict`` does.
 
     Without labels there are no mistakes to find, so that few faces are needed. Raises UserError.
     """
-    faces = load_unlabelled(source, most=_MOST_FACES, say=print)
+    faces = load_unlabelled(source, most=_MOST_FACES, say=print, detector=detector, whole=whole)
     flat = faces.ids[~has_contrast(faces.images)]
     if len(flat) == len(faces):
         raise refuse_flat(source, len(faces))
