@@ -46,7 +46,8 @@ def run(command: Command) -> None:
         content = about(command.workdir.name, classifiers, has_heat=heat is not None)
         _listen(listener)
         _announce(listener)
-        analyse = make_analyse(networks, detector=detector, whole=whole)
+        labels = classifiers[0].labels
+        analyse = make_analyse(networks, labels, detector=detector, whole=whole)
         app = make_app(analyse, content, local_only=_is_local(listener))
         _run(uvicorn, app, listener)
 
