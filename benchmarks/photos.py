@@ -22,7 +22,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import fer_jax
-from fer_jax.checkpoints.choose import views_in_pictures
+from fer_jax.checkpoints.choose import views_of_photos
 from fer_jax.classifier import Classifier
 from fer_jax.data import photos
 from fer_jax.data.detectors import Crop, Detector, crop_box, make_detector
@@ -148,7 +148,7 @@ def main() -> None:
                 name = f"{row}-{Path(detector.name).stem}.png"
                 squares = photos.find_faces(picture, detector=detector.name)
                 save(options.output / name, picture, squares, classifier)
-    views = options.views or views_in_pictures(classifier.config)
+    views = options.views or views_of_photos(classifier.config)
     print(f"{options.weights}, views: {views}")
     for detector in detectors:
         print_score(detector.name, detector.crop, scores[detector.name], faces, classifier, views)
