@@ -27,7 +27,7 @@ BATCH = 4
 faces a picture has. Most pictures have few."""
 
 # The formats that cameras, telephones and browsers save. Some others of Pillow run other programs.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "HEIF")
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 
 # From dark blue to yellow, after cividis, which colour-blind people see the same (Nuñez et al., 2018).
@@ -89,16 +89,19 @@ def _mean(arrays: Sequence[Any]) -> np.ndarray:
     return np.mean([np.asarray(array) for array in arrays], axis=0)
 
 
-def make_analyse(networks: Sequence[Network], labels: Sequence[str]) -> Callable[[bytes], dict[str, Any]]:
+def make_analyse(
+    networks: Sequence[Network], labels: Sequence[str], *, detector: str = "", whole: bool = False
+) -> Callable[[bytes], dict[str, Any]]:
     """Make ``bytes of a picture file -> answer``, as ``docs/serve.md`` describes it.
 
+    ``detector`` and ``whole`` are as in ``photos.faces_of``.
     The function raises Refused if there is no answer. Call it from one thread at a time: several threads
     would only wait for each other.
     """
 
     def analyse(body: bytes) -> dict[str, Any]:
         picture = read_upload(body)
-        boxes, faces = photos.faces_of(picture)
+        boxes, faces = photos.faces_of(picture, detector=detector, whole=whole)
         if not boxes:
             raise Refused(
                 422,
