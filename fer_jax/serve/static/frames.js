@@ -19,8 +19,17 @@ function calledBack(video) {
   return new Promise((resolve) => requestAnimationFrame(resolve));
 }
 
-const canvas = document.createElement("canvas"); // one for all frames
-const context = canvas.getContext("2d", { alpha: false, willReadFrequently: true });
+const LOOK = 12; // pixels a side
+const context = drawing(); // one for all frames
+const canvas = context.canvas;
+const small = drawing(LOOK);
+
+function drawing(side = 1) {
+  const options = { alpha: false, willReadFrequently: true };
+  const made = Object.assign(document.createElement("canvas"), { width: side, height: side }).getContext("2d", options);
+  made.imageSmoothingQuality = "high";
+  return made;
+}
 
 // The picture that the video shows, as a JPEG file with `longest` pixels on the longer side at most; null without one.
 export function grab(video, { longest = Infinity, quality }) {
@@ -28,8 +37,18 @@ export function grab(video, { longest = Infinity, quality }) {
   const scale = Math.min(1, longest / Math.max(video.videoWidth, video.videoHeight));
   canvas.width = Math.round(scale * video.videoWidth);
   canvas.height = Math.round(scale * video.videoHeight);
+  context.imageSmoothingQuality = "medium"; // a change of the size has reset it
   context.drawImage(video, 0, 0, canvas.width, canvas.height);
   return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", quality));
+}
+
+// Grey levels of 12 x 12 pixels in each box of the frame that was grabbed last, to tell faces apart by.
+export function looks(boxes) {
+  return boxes.map(([x, y, w, h]) => {
+    small.drawImage(canvas, x, y, w, h, 0, 0, LOOK, LOOK);
+    const { data } = small.getImageData(0, 0, LOOK, LOOK);
+    return Array.from({ length: LOOK * LOOK }, (_, n) => data[4 * n] + data[4 * n + 1] + data[4 * n + 2]);
+  });
 }
 
 // Frames a second, of the times in seconds at which answers came, oldest first; 0 for fewer than two.

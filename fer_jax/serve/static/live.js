@@ -3,8 +3,8 @@
 import * as camera from "./camera.js";
 import * as frames from "./frames.js";
 import { ask } from "./server.js";
-import { smoothed } from "./smoothing.js";
-import * as tracks from "./tracks.js";
+import { likeliest, smooth } from "./smoothing.js";
+import { follow, GAP, NO_TRACKS, unit } from "./tracks.js";
 import * as view from "./view.js";
 
 const $ = (id) => document.getElementById(id);
@@ -80,7 +80,7 @@ async function play(stream) {
 
 async function film(mine) {
   const video = $("video");
-  let state = tracks.NONE;
+  let state = { tracks: NO_TRACKS, faces: new Map() };
   let [times, last, spoken] = [[], -1, -Infinity];
   while (current === mine) {
     const isNew = await frames.newFrame(video, last);
@@ -100,15 +100,39 @@ async function film(mine) {
       await frames.wait((answer.busy ? PAUSE.busy : PAUSE.error) * (1 + Math.random()));
       continue;
     }
-    state = tracks.next(state, answer.faces, time, smoothed);
+    state = update(state, answer.faces, time);
+    const shown = inSight(state);
     const now = performance.now() / 1000;
     times = [...times.filter((t) => now - t < SECONDS_OF_RATE), now];
-    view.showLive(state.tracks, answer, frames.rate(times));
+    view.showLive(shown, answer, frames.rate(times));
     if (now - spoken > SECONDS_OF_STATUS) {
-      view.showStatus(view.names(state.tracks.map((track) => track.face)));
+      view.showStatus(view.names(shown.map((item) => item.face)));
       spoken = now;
     }
   }
+}
+
+// The tracks, and for each number its face with smoothed probabilities, after one more answer.
+function update({ tracks, faces }, found, time) {
+  const boxes = found.map((face) => face.seen);
+  const followed = follow(tracks, boxes, frames.looks(boxes).map(unit), time);
+  const known = new Map();
+  for (const { number } of followed.tracks.active) if (faces.has(number)) known.set(number, faces.get(number));
+  found.forEach((face, n) => {
+    const number = followed.numbers[n];
+    const smoothed = smooth(faces.get(number)?.smoothed ?? null, face.probabilities, time);
+    const named = { ...face, probabilities: smoothed.mean, label: likeliest(smoothed.mean) };
+    known.set(number, { smoothed, face: named });
+  });
+  return { tracks: followed.tracks, faces: known };
+}
+
+// The faces to show, by number: one that was missed a moment ago stays.
+function inSight({ tracks: { active, time }, faces }) {
+  return active
+    .filter((track) => time - track.seen <= GAP)
+    .sort((a, b) => a.number - b.number)
+    .map(({ number, seen }) => ({ number, face: faces.get(number).face, seen: seen === time }));
 }
 
 const isSilent = (times) => !times.length || performance.now() / 1000 - times.at(-1) > SECONDS_OF_STATUS;

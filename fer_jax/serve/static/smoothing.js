@@ -1,22 +1,22 @@
-// Probabilities that do not flicker: an exponential mean over time. Pure functions.
+// An exponential mean over time of what comes at uneven moments. Pure functions.
+// The rule is that for video files: data/smoothing.py.
 
-export const SECONDS = 0.5; // the mean's time constant
+export const SECONDS = 0.5; // the time constant
 
-// The mean after one more row of probabilities, `elapsed` seconds after the last; frames may come at any times.
-// What was seen t seconds ago counts exp(-t / seconds) times as much. Both are objects by label.
-export function smooth(mean, row, elapsed, seconds = SECONDS) {
-  const share = seconds > 0 ? -Math.expm1(-elapsed / seconds) : 1;
-  const entries = Object.entries(row).map(([label, value]) => [label, mean[label] + share * (value - mean[label])]);
-  return Object.fromEntries(entries);
+// Adds a row of probabilities, an object by label, to the mean {mean, weight, time}; null before the first.
+// A row stands for the time since the one before it, the first for as long as the second; a moment that lies
+// `seconds` back weighs 1/e of the present one. So the mean does not depend on how often frames come. It is
+// divided by the sum of the weights (as in Adam; Kingma and Ba, 2015), in which the first row is not special.
+export function smooth(before, row, time, seconds = SECONDS) {
+  if (!before || seconds <= 0) return { mean: row, weight: null, time };
+  const kept = Math.exp(-Math.max(time - before.time, 0) / seconds);
+  const fresh = 1 - kept;
+  const weight = (before.weight ?? fresh) * kept + fresh;
+  const share = weight ? fresh / weight : 0.5; // the first two at the same time weigh alike
+  const mix = ([label, value]) => [label, before.mean[label] + share * (value - before.mean[label])];
+  return { mean: Object.fromEntries(Object.entries(row).map(mix)), weight, time };
 }
 
 export function likeliest(row) {
   return Object.keys(row).reduce((best, label) => (row[label] > row[best] ? label : best));
-}
-
-// A face with its probabilities smoothed over those of `before`, the same face in the frame `elapsed` seconds ago.
-export function smoothed(face, before, elapsed, seconds = SECONDS) {
-  if (!before) return face;
-  const probabilities = smooth(before.probabilities, face.probabilities, elapsed, seconds);
-  return { ...face, probabilities, label: likeliest(probabilities) };
 }

@@ -1,11 +1,40 @@
-// Faces followed from frame to frame, by the overlap of their boxes. Pure functions.
+// Follows faces from frame to frame: which of the boxes in a frame is which face of those before. Pure functions.
+// The rules are those for video files: data/tracks.py.
 
-export const GAP = 0.5; // seconds without a face that a track survives
-export const LEAST_OVERLAP = 0.3;
+import { assign } from "./assignment.js";
 
-export const NONE = { tracks: [], count: 0 };
+export const GAP = 0.5; // seconds for which a face may be missed and keep its number
+const HIDDEN = 2; // the same for a face behind another, in seconds since it was seen
+const LEAST_OVERLAP = 0.15; // from which on a box may be the face that was expected there
+const STAYED = 0.5; // what the overlap with the last place counts, against that with the place expected
+const MOTION_SECONDS = 0.2; // time constants of the means of a face's motion, and of its look
+const LOOK_SECONDS = 1;
+const ALONE = 0.05; // overlap with others up to which what is in a box is surely the one face
 
-// The area that two boxes [x, y, width, height] share, as a share of the area of both (intersection over union).
+// All faces that are followed, the number of the next new one, and the time of the last frame in seconds.
+export const NO_TRACKS = { active: [], nextNumber: 0, time: -Infinity };
+
+// Finds out which face each box [x, y, width, height] of the next frame is -> {tracks, numbers}.
+// Each face is expected where its motion has taken it. Boxes go to faces so that the sum of overlap and likeness
+// is greatest, among pairs that overlap (as in SORT; Bewley et al., 2016). A face that is missed for more than GAP
+// seconds is given up, later while another covers its place; never one that was seen in the frame before.
+// `looks` are vectors, made by `unit` of the grey levels in the boxes.
+export function follow(tracks, boxes, looks, time) {
+  const active = tracks.active.filter((track) => tracks.time - track.excused <= GAP + 1e-6);
+  const pairs = pairUp(active, boxes, looks, time);
+  let { nextNumber } = tracks;
+  const kept = boxes.map((box, n) => {
+    const track = active[pairs[n]];
+    if (!track) return { number: nextNumber++, box, velocity: [0, 0], look: looks[n], seen: time, excused: time };
+    const isAlone = boxes.every((other, m) => m === n || overlap(box, other) <= ALONE);
+    return moved(track, box, isAlone ? looks[n] : null, time);
+  });
+  const lost = active.filter((_, place) => !pairs.includes(place)).map((track) => missed(track, boxes, time));
+  const numbers = kept.map((track) => track.number);
+  return { tracks: { active: [...kept, ...lost], nextNumber, time }, numbers };
+}
+
+// The area that two boxes share, as a share of the area of both (intersection over union).
 export function overlap([x, y, w, h], [u, v, s, t]) {
   const wide = Math.min(x + w, u + s) - Math.max(x, u);
   const high = Math.min(y + h, v + t) - Math.max(y, v);
@@ -13,32 +42,44 @@ export function overlap([x, y, w, h], [u, v, s, t]) {
   return (wide * high) / (w * h + s * t - wide * high);
 }
 
-// For each box the index of its track, or -1 if it begins one: the pair that overlaps most comes first.
-export function assign(tracks, boxes, least = LEAST_OVERLAP) {
-  const pairs = boxes.flatMap((box, n) => tracks.map((track, m) => [overlap(track.box, box), n, m]));
-  const found = boxes.map(() => -1);
-  const taken = new Set();
-  for (const [share, n, m] of pairs.sort(([a], [b]) => b - a)) {
-    if (share < least || found[n] !== -1 || taken.has(m)) continue;
-    found[n] = m;
-    taken.add(m);
-  }
-  return found;
+// The vector less its mean, with length 1.
+export function unit(values) {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const centred = values.map((value) => value - mean);
+  const length = Math.max(Math.hypot(...centred), 1e-9);
+  return centred.map((value) => value / length);
 }
 
-// The state of the tracks after a frame: {tracks, count}, where count is the number of the next new track.
-// A track has the number, box, time and face that it was last seen with, and whether it was seen in this
-// frame. `merge(face, track, elapsed)` makes the face to keep: track is null and elapsed 0 for a new one.
-export function next({ tracks, count }, faces, time, merge = (face) => face) {
-  const alive = tracks.filter((track) => track.seen || time - track.time <= GAP);
-  const found = assign(alive, faces.map((face) => face.box));
-  const followed = faces.map((face, n) => {
-    const track = alive[found[n]] ?? null;
-    const number = track ? track.number : count++;
-    const elapsed = track ? time - track.time : 0;
-    return { number, box: face.box, time, seen: true, face: merge(face, track?.face ?? null, elapsed) };
-  });
-  const missed = alive.filter((_, m) => !found.includes(m) && time - alive[m].time <= GAP);
-  const all = [...followed, ...missed.map((track) => ({ ...track, seen: false }))];
-  return { tracks: all.sort((a, b) => a.number - b.number), count };
+// For each box the place of its track among `active`, or -1.
+function pairUp(active, boxes, looks, time) {
+  const near = (track, box) => Math.max(overlap(expected(track, time), box), STAYED * overlap(track.box, box));
+  const shares = boxes.map((box) => active.map((track) => near(track, box)));
+  const isPossible = (n, place) => place >= 0 && shares[n][place] >= LEAST_OVERLAP;
+  const likeness = (n, place) => looks[n].reduce((sum, value, k) => sum + value * active[place].look[k], 0);
+  const gains = shares.map((row, n) =>
+    row.map((share, place) => (isPossible(n, place) ? 1 + share + likeness(n, place) : -1)));
+  return assign(gains).map((place, n) => (isPossible(n, place) ? place : -1));
+}
+
+// Where the motion of a face has taken it.
+function expected({ box: [x, y, w, h], velocity: [u, v], seen }, time) {
+  return [x + u * (time - seen), y + v * (time - seen), w, h];
+}
+
+// The track with the place, and unless it is null the look, that were found.
+function moved(track, box, look, time) {
+  const passed = Math.max(time - track.seen, 1e-6);
+  const middle = ([x, y, w, h]) => [x + w / 2, y + h / 2];
+  const [from, to] = [middle(track.box), middle(box)];
+  const share = -Math.expm1(-passed / MOTION_SECONDS);
+  const velocity = track.velocity.map((old, n) => old + share * ((to[n] - from[n]) / passed - old));
+  const part = -Math.expm1(-passed / LOOK_SECONDS);
+  const mixed = look ? unit(track.look.map((old, n) => old + part * (look[n] - old))) : track.look;
+  return { number: track.number, box, velocity, look: mixed, seen: time, excused: time };
+}
+
+function missed(track, boxes, time) {
+  const place = expected(track, time);
+  const isCovered = boxes.some((box) => overlap(place, box) > ALONE);
+  return isCovered && time - track.seen <= HIDDEN ? { ...track, excused: time } : track;
 }
