@@ -7,6 +7,7 @@ import functools
 import operator
 from typing import Any
 
+from fer_jax.data.class_names import NUMBERINGS
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
 
@@ -20,6 +21,7 @@ CHOICES = {
     "cnn.dtype": ("float32", "bfloat16"),
     "cnn.stem_stride": (1, 2),
     "cnn.activation": ("relu", "silu"),
+    "vote_target": ("majority", "probability"),
     "views": ("one", "flip", "zoom", "ten_crop"),
     "split": ("validation", "test"),
     "nonfinite": ("stop", "skip"),
@@ -94,8 +96,22 @@ def check_config(config: dict[str, Any]) -> None:
     _check_stages(config)
     _require(config, "synthetic.seed", lambda v: v < 2**63, "a seed below 2 to the power of 63, or -1")
     _require(config, "process_id", lambda v: v < 1_000_000, "the number of a process, from 0")
+    if config["classes"]:
+        _check_classes(config)
     if config["distributed"]:
         _check_processes(config)
+
+
+def _check_classes(config: dict[str, Any]) -> None:
+    """Check that the classes are a numbering that is known, or a list of names."""
+    names = [name.strip() for name in config["classes"].split(",")]
+    known = ", ".join(NUMBERINGS)
+    expected = f"one of {known}, or two or more different names, as neutral,happy,sad"
+    is_list = len(names) > 1 and all(names) and len(set(names)) == len(names)
+    _require(config, "classes", lambda v: v in NUMBERINGS or is_list, expected)
+    _require(
+        config, "votes", lambda v: not v, "no votes where config.classes is set: they have eight classes"
+    )
 
 
 def _check_stages(config: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import camera as camera_check
 from chromium import GIVE, find, needs_chromium, one, open_browser, opened, wait
 from fer_jax.data.synthetic.faces import draw_faces
 from served import png, scene, server
@@ -432,3 +433,13 @@ def test_the_camera_fits_its_window(page, width):
     root = "document.documentElement"
     assert page.execute_script(f"return {root}.scrollWidth <= {root}.clientWidth")
     page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.nightly
+def test_the_camera_check(url, tmp_path):
+    """What ``benchmarks/serve.py --camera`` measures."""
+    clip = camera_check.drawn_clip(tmp_path / "clip.mjpeg", frames=30)
+    times = camera_check.film(url, clip, seconds=2)
+    assert times["faces"] == 1
+    assert len(times["request"]) > 4
+    assert times["seconds"] == pytest.approx(2, abs=0.5)

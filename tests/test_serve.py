@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import camera as camera_check
 import serve as load_check
 from configs import cnn
 from fer_jax.check_config import check_config
@@ -619,6 +620,36 @@ def test_load_check_finds_wrong_answers(monkeypatch):
         "", latency, 2.0, wrong
     )
     assert seconds < 5
+
+
+def test_camera_check_reports():
+    times = {
+        "draw": [1.0, 3.0, 1.0],
+        "encode": [5.0] * 3,
+        "request": [40.0, 50.0, 40.0, 30.0],
+        "seconds": 0.25,
+    }
+    assert camera_check.report(times) == (
+        "camera: 4 frames in 0.2 s, 16.0 frames/s; of a frame: "
+        "draw 1.0 ms, encode 5.0 ms, request 40.0 ms, rest 16.5 ms"
+    )
+    assert "no frame was answered" in camera_check.report(times | {"request": []})
+
+
+def test_camera_check_films_any_video(tmp_path):
+    """What OpenCV can read becomes Motion JPEG, frame by frame."""
+    import cv2
+
+    clip = camera_check.drawn_clip(tmp_path / "drawn.mjpeg", frames=6)
+    assert clip.read_bytes().count(b"\xff\xd8\xff") == 6
+    video = str(tmp_path / "video.avi")
+    writer = cv2.VideoWriter(video, cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    for level in (40, 90, 140):
+        writer.write(np.full((48, 64, 3), level, np.uint8))
+    writer.release()
+    again = camera_check.to_clip(video, tmp_path / "again.mjpeg").read_bytes()
+    frames = [Image.open(io.BytesIO(b"\xff\xd8\xff" + part)) for part in again.split(b"\xff\xd8\xff")[1:]]
+    assert [np.asarray(frame).mean() for frame in frames] == pytest.approx([40, 90, 140], abs=3)
 
 
 def post(url, body):

@@ -16,7 +16,6 @@ from fer_jax.data.load import find_input
 from fer_jax.data.photos import Photo
 from fer_jax.data.read_pictures import MarkedCopy
 from fer_jax.errors import UserError
-from fer_jax.labels import LABELS
 from fer_jax.predict.copies import Copies, folder_of_copies
 from fer_jax.predict.rows import Entry, FileRows, StreamRows, appended_rows
 from fer_jax.predict.table import table_header, table_rows, without_boxes
@@ -36,6 +35,7 @@ def predict_photos(
     predict: Predict,
     output: Path,
     *,
+    labels: Sequence[str],
     with_probabilities: bool,
     found: Found | None = None,
     key: str | None = None,
@@ -48,9 +48,10 @@ def predict_photos(
 
     Args:
       source: a picture, or a folder of pictures at any depth.
-      predict: faces uint8 (N, 48, 48, 1) -> probabilities (N, 7).
+      predict: faces uint8 (N, 48, 48, 1) -> probabilities (N, K).
       output: the CSV file to write; for a pipe or device there are no copies.
-      with_probabilities: whether to add a column for each label.
+      labels: names of the K classes.
+      with_probabilities: whether to add a column for each class.
       found: what ``find_input`` finds in the source; it is called if None.
       key: see ``appended_rows``.
 
@@ -64,7 +65,7 @@ def predict_photos(
     for line in describe(found.others):
         print(f"left out: {line}")
     started = time.monotonic()
-    rows, copies = _write_rows(source, paths, predict, (output, folder, key), with_probabilities)
+    rows, copies = _write_rows(source, paths, predict, (output, folder, key), labels, with_probabilities)
     now, entries = _sum(rows.entries[rows.kept :], "pictures"), rows.entries
     _print_summary(entries, output, rate=now / (time.monotonic() - started))
     copies.finish()
@@ -76,18 +77,19 @@ def _write_rows(
     paths: Sequence[Path],
     predict: Predict,
     target: tuple[Path, Path | None, str | None],
+    labels: Sequence[str],
     with_probabilities: bool,
 ) -> tuple[FileRows | StreamRows, Copies]:
     """Write the table and the copies; ``target`` is the output, the folder of the copies, and the key."""
     output, folder, key = target
     # The first line of a stream cannot be changed when the first photo comes.
     with_boxes = folder is not None or photos.any_photo(paths)
-    header = table_header(with_boxes=with_boxes, with_probabilities=with_probabilities)
+    header = table_header(with_boxes=with_boxes, labels=labels if with_probabilities else ())
     with appended_rows(output, header, key) as rows, signals.telling(rows.told):
         copies = Copies(folder, Path(source), _all(rows.entries, "copies"))
         done = _sum(rows.entries, "pictures")
         for group in _groups(photos.read_photos(counted(paths[done:], unit="picture"))):
-            text, entry = _predict_group(group, predict, copies, with_boxes, with_probabilities)
+            text, entry = _predict_group(group, predict, copies, labels, with_boxes, with_probabilities)
             _print_errors(entry, alone=len(paths) == 1)
             rows.append(text, entry)
         _require_faces(source, rows.entries)
@@ -95,9 +97,9 @@ def _write_rows(
     return rows, copies
 
 
-def likeliest(probabilities: np.ndarray) -> str:
-    """Name and percentage of the likeliest expression of probabilities (7,): ``happy 93 %``."""
-    return f"{LABELS[int(probabilities.argmax())]} {100 * probabilities.max():.0f} %"
+def likeliest(probabilities: np.ndarray, labels: Sequence[str]) -> str:
+    """Name and percentage of the likeliest class of probabilities (K,): ``happy 93 %``."""
+    return f"{labels[int(probabilities.argmax())]} {100 * probabilities.max():.0f} %"
 
 
 def _without_copies(source: str, paths: Sequence[Path], folder: Path | None) -> list[Path]:
@@ -135,6 +137,7 @@ def _predict_group(
     group: Sequence[Photo | UserError],
     predict: Predict,
     copies: Copies,
+    labels: Sequence[str],
     with_boxes: bool,
     with_probabilities: bool,
 ) -> tuple[str, Entry]:
@@ -144,7 +147,7 @@ def _predict_group(
     parts = np.split(probabilities, np.cumsum([len(photo.faces) for photo in read])[:-1]) if read else []
     for photo, part in zip(read, parts, strict=True):
         if photo.boxes and not photos.is_face(photo.picture):
-            copies.write(photo, [likeliest(row) for row in part])
+            copies.write(photo, [likeliest(row, labels) for row in part])
     text = table_rows(
         [photo.name for photo in read for _ in photo.boxes],
         probabilities,

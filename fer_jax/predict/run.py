@@ -49,15 +49,17 @@ def _predict(command: Command, source: str, output: Path) -> None:
     found = find_input(source)
     if found and output.exists() and any(output.samefile(path) for path in found.paths if path.exists()):
         raise _reads(output, source)
+    classifiers = choose_all(command)
     networks = [
         (c.on_device(), views_in_pictures(c.config, command.overrides) if found else c.config["views"])
-        for c in choose_all(command)
+        for c in classifiers
     ]
 
     def predict(images: np.ndarray) -> np.ndarray:
         return np.mean([classifier.predict(images, views=views) for classifier, views in networks], axis=0)
 
     options = {
+        "labels": classifiers[0].labels,
         "with_probabilities": command.probabilities,
         "key": _key(source, found, networks, command.probabilities),
     }

@@ -20,7 +20,6 @@ from fer_jax.data.contrast import has_contrast
 from fer_jax.data.read_pictures import MarkedCopy, known_formats, open_picture
 from fer_jax.errors import UserError
 from fer_jax.explain.saliency import grad_cam_layer, make_grad_cam
-from fer_jax.labels import LABELS
 
 MAX_MEGAPIXELS = 50
 BATCH = 4
@@ -48,7 +47,7 @@ class Refused(UserError):
 
 
 Network = Callable[[np.ndarray], tuple[Any, Any]]
-"""Faces uint8 (N, 48, 48, 1) -> probabilities float32 (N, C), and heat: see ``make_network``."""
+"""Faces uint8 (N, 48, 48, 1) -> probabilities float32 (N, K), and heat: see ``make_network``."""
 
 
 def make_network(classifier: Classifier, *, views: str, heat: bool = True) -> Network:
@@ -75,7 +74,7 @@ def make_network(classifier: Classifier, *, views: str, heat: bool = True) -> Ne
 def look_at(
     networks: Sequence[Network], faces: np.ndarray, *, batch: int = BATCH
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Mean probabilities (N, C) and heat (N, 48, 48) of the networks for faces uint8 (N, 48, 48, 1), N > 0.
+    """Mean probabilities (N, K) and heat (N, 48, 48) of the networks for faces uint8 (N, 48, 48, 1), N > 0.
 
     Heat is None if a network gives none. The networks get ``batch`` faces at a time.
     """
@@ -92,7 +91,7 @@ def _mean(arrays: Sequence[Any]) -> np.ndarray:
     return np.mean([np.asarray(array) for array in arrays], axis=0)
 
 
-def make_analyse(networks: Sequence[Network]) -> Callable[[bytes], dict[str, Any]]:
+def make_analyse(networks: Sequence[Network], labels: Sequence[str]) -> Callable[[bytes], dict[str, Any]]:
     """Make ``bytes of a picture file -> answer``, as ``docs/serve.md`` describes it.
 
     The function raises Refused if there is no answer. Call it from one thread at a time: several threads
@@ -116,7 +115,7 @@ def make_analyse(networks: Sequence[Network]) -> Callable[[bytes], dict[str, Any
                 "stored with values from 0 to 1 instead of 0 to 255.",
             )
         boxes, faces = [box for box, kept in zip(boxes, seen, strict=True) if kept], faces[seen]
-        return to_answer(picture.size, boxes, faces, *look_at(networks, faces))
+        return to_answer(picture.size, boxes, faces, *look_at(networks, faces), labels)
 
     return analyse
 
@@ -174,6 +173,7 @@ def to_answer(
     faces: np.ndarray,
     probabilities: np.ndarray,
     heat: np.ndarray | None,
+    labels: Sequence[str],
 ) -> dict[str, Any]:
     """Make the answer, for JSON.
 
@@ -181,8 +181,9 @@ def to_answer(
       size: width and height of the picture.
       boxes: N places of faces, in its pixels.
       faces: uint8 (N, 48, 48, 1).
-      probabilities: (N, 7).
+      probabilities: (N, K).
       heat: (N, 48, 48) from 0 to 1, or None.
+      labels: names of the K classes.
     """
     found = []
     heats = [None] * len(boxes) if heat is None else heat
@@ -190,8 +191,8 @@ def to_answer(
         one = {
             "box": list(photos.whole_pixels(box, size)),
             "seen": [round(value, 2) for value in box],
-            "label": LABELS[int(np.argmax(row))],
-            "probabilities": {label: round(float(p), 6) for label, p in zip(LABELS, row, strict=True)},
+            "label": labels[int(np.argmax(row))],
+            "probabilities": {label: round(float(p), 6) for label, p in zip(labels, row, strict=True)},
             "face": _data_url(Image.fromarray(face[:, :, 0])),
         }
         found.append(one if hot is None else one | {"heat": _data_url(heat_picture(hot))})

@@ -16,7 +16,9 @@ AnalyseFrame = Callable[[bytes, bool], dict[str, Any]]
 """Bytes of a frame, and whether the answer needs heat -> the answer."""
 
 
-def make_analyse_frame(quick: Sequence[Network], with_heat: Sequence[Network]) -> AnalyseFrame:
+def make_analyse_frame(
+    quick: Sequence[Network], with_heat: Sequence[Network], labels: Sequence[str]
+) -> AnalyseFrame:
     """Make ``(bytes of a frame, heat) -> answer``, an answer as that to a photo.
 
     A frame without a face has an answer too, with no faces in it: the next frame may have one. The function
@@ -25,6 +27,7 @@ def make_analyse_frame(quick: Sequence[Network], with_heat: Sequence[Network]) -
     Args:
       quick: the networks without heat, for ``BATCH`` faces at a time.
       with_heat: the networks that photos get, for frames that need heat.
+      labels: names of the classes.
     """
 
     def analyse_frame(body: bytes, heat: bool) -> dict[str, Any]:
@@ -35,6 +38,6 @@ def make_analyse_frame(quick: Sequence[Network], with_heat: Sequence[Network]) -
         if not boxes:
             return {"faces": [], "width": picture.width, "height": picture.height}
         looked = look_at(with_heat, faces) if heat else look_at(quick, faces, batch=BATCH)
-        return to_answer(picture.size, boxes, faces, *looked)
+        return to_answer(picture.size, boxes, faces, *looked, labels)
 
     return analyse_frame

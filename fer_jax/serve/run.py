@@ -51,9 +51,9 @@ def run(command: Command) -> None:
         _listen(listener)
         _announce(listener)
         app = make_app(
-            make_analyse(networks),
+            make_analyse(networks, classifiers[0].labels),
             content,
-            analyse_frame=frames.make_analyse_frame(quick, networks),
+            analyse_frame=frames.make_analyse_frame(quick, networks, classifiers[0].labels),
             local_only=_is_local(listener),
         )
         _run(uvicorn, app, listener)
