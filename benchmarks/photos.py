@@ -19,7 +19,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import fer_jax
-from fer_jax.checkpoints.choose import views_in_pictures
+from fer_jax.checkpoints.choose import views_of_photos
 from fer_jax.classifier import Classifier
 from fer_jax.data import photos
 from fer_jax.data.load import load_splits
@@ -80,7 +80,7 @@ def main() -> None:
         if options.output and row < 12:
             save(options.output / f"{row}.png", picture, [photos.widen(box) for box in boxes], classifier)
     found = faces.take(np.array(rows, int))
-    views = options.views or views_in_pictures(classifier.config)
+    views = options.views or views_of_photos(classifier.config)
     original = classifier.predict(found.images, views=views).argmax(1)
     print(
         f"{len(rows) / len(faces):.1%} of {len(faces):,} faces found, {others:,} boxes elsewhere, "

@@ -15,12 +15,14 @@ from scipy import stats
 
 import ablations
 import accuracy
+import fer_jax
 import int8
 import latency
 import layers
 import run as benchmarks
 import scaling
 from configs import cnn
+from fer_jax.data.class_names import EIGHT
 from fer_jax.data.faces import Faces
 from fer_jax.data.load import load_dataset
 from tiny_run import tiny_config
@@ -121,6 +123,21 @@ def test_compare(tmp_path, trained_run):
     assert cells[3].startswith(f"{found['accuracy']:.2%} ")
     assert cells[4] == f"{found['accuracy']:.2%}"
     assert cells[5] == f"{found['macro_f1']:.3f}"
+
+
+def test_compare_on_classes_that_a_network_does_not_know(tmp_path, trained_run):
+    """Its accuracy on all faces counts theirs as wrong; on the others it is that of NumPy."""
+    trained_run(tmp_path / "run", epochs=1)
+    faces = load_dataset(tiny_config()).validation
+    labels = np.where(np.arange(len(faces)) < 5, 7, faces.labels).astype(np.int32)
+    apart, name = np.ones(len(faces), bool), str(tmp_path / "run")
+    scores = accuracy.score_all([name], faces.labelled(labels), apart, views=("one",), labels=EIGHT)
+    table = accuracy.table(scores).splitlines()
+    cells = [cell.strip() for cell in table[-1].split("|")]
+    right = fer_jax.load(name).predict(faces.images, views="one").argmax(1) == labels
+    assert table[0].count("|") == table[-1].count("|")
+    assert cells[3] == f"{right[5:].mean():.2%}"
+    assert cells[4].startswith(f"{right[5:].sum() / len(faces):.2%} ")
 
 
 def test_latency(monkeypatch):

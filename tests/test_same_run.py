@@ -2,7 +2,7 @@
 
 import pytest
 
-from fer_jax.checkpoints.choose import views_in_pictures
+from fer_jax.checkpoints.choose import views_of_photos
 from fer_jax.checkpoints.same_run import (
     EVALUATION_FIELDS,
     check_random_keys,
@@ -143,5 +143,5 @@ def test_evaluation_reads_without_the_cache_where_told():
         ("ten_crop", [], "ten_crop"),
     ],
 )
-def test_views_in_pictures(views, overrides, expected):
-    assert views_in_pictures(changed(views=views), overrides) == expected
+def test_views_of_photos(views, overrides, expected):
+    assert views_of_photos(changed(views=views), overrides) == expected

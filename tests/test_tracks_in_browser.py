@@ -38,10 +38,11 @@ def rows_at_random_times(count=60, classes=7):
 
 
 SMOOTH = """
-const [rows, times, seconds] = a;
+const [rows, times, seconds, intervals] = a;
 let state = null;
 return rows.map((row, n) => {
-  state = m.smooth(state, Object.fromEntries(row.map((value, k) => ["c" + k, value])), times[n], seconds);
+  const named = Object.fromEntries(row.map((value, k) => ["c" + k, value]));
+  state = m.smooth(state, named, times[n], { seconds, interval: intervals?.[n] ?? null });
   return Object.values(state.mean);
 });
 """
@@ -71,6 +72,14 @@ def test_smoothing_does_not_depend_on_how_often_it_looks(browser):
         means.append(got[-1])
     np.testing.assert_allclose(*means, atol=0.02)
     assert means[0][1] == pytest.approx(1 - np.exp(-1 / 0.5), abs=0.03)
+
+
+def test_what_comes_back_counts_as_one_frame(browser):
+    """After two seconds without a face, a row stands for the time since the frame before."""
+    got = run(browser, "smoothing.js", SMOOTH, [[1, 0], [1, 0], [0, 1]], [0, 0.1, 2.1], 0.5, [None, 0.1, 0.1])
+    row = 1 - np.exp(-0.1 / 0.5)
+    before = row * (1 + np.exp(-0.1 / 0.5)) * np.exp(-2 / 0.5)
+    assert got[-1] == pytest.approx([before / (before + row), row / (before + row)])
 
 
 def test_no_smoothing(browser):
@@ -172,3 +181,38 @@ def test_a_slow_machine(browser):
     """With a frame in two seconds a face that stays keeps its number; one elsewhere gets a new one."""
     frames = [(0.0, {0: (100, 100)}), (2.0, {0: (110, 100)}), (4.0, {0: (400, 100)}), (6.0, {})]
     assert numbers(browser, frames) == [{0: 0}, {0: 0}, {0: 1}, {}]
+
+
+def test_a_second_box_on_a_face_is_no_face(browser):
+    """And has no number."""
+    frames = [(0.0, {0: (100, 100)}), (0.1, {0: (100, 100), 1: (130, 110)}), (0.2, {0: (102, 100)})]
+    assert numbers(browser, frames) == [{0: 0}, {0: 0, 1: None}, {0: 0}]
+
+
+def test_the_rules_are_those_for_videos(browser):
+    """The same numbers and means as in Python, for faces that wander, cross, vanish and return at random."""
+    tracks = pytest.importorskip("fer_jax.data.tracks", reason="no videos here")
+    smoothing = pytest.importorskip("fer_jax.data.smoothing", reason="no videos here")
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        times = np.cumsum(rng.exponential(0.12, 80)) + 0.01 * np.arange(80)
+        speeds, phases = rng.uniform(0.2, 2, (4, 2)), rng.uniform(0, 6, (4, 2))
+        pictures = rng.integers(0, 256, (4, 48, 48, 1), np.uint8)
+        frames, state, expected = [], tracks.Tracks(), []
+        for time in times.tolist():
+            there = rng.permutation(np.flatnonzero(rng.random(4) < 0.8))
+            places = 300 + 250 * np.sin(speeds * time + phases) + rng.normal(0, 4, (4, 2))
+            boxes = np.concatenate([places, np.full((4, 2), 90.0)], 1)[there]
+            state, found = tracks.follow(state, boxes, pictures[there], time)
+            expected.append(found)
+            looks = pictures[there].reshape(-1, 12, 4, 12, 4).mean((2, 4)).reshape(-1, 144)
+            frames.append({"boxes": boxes.tolist(), "looks": looks.tolist(), "time": time})
+        assert run(browser, "tracks.js", FOLLOW, frames) == expected
+    rows, times = rows_at_random_times()
+    intervals = [None, *np.diff(times).tolist()]
+    intervals[20:25] = [0.02] * 5
+    got = run(browser, "smoothing.js", SMOOTH, rows.tolist(), times.tolist(), 0.5, intervals)
+    state = None
+    for row, time, interval, mean in zip(rows, times, intervals, got, strict=True):
+        state = smoothing.smooth(state, row, time, seconds=0.5, interval=interval)
+        np.testing.assert_allclose(mean, state.mean, atol=1e-9)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_jax.checkpoints import digests
-from fer_jax.checkpoints.choose import choose_all, views_in_pictures
+from fer_jax.checkpoints.choose import choose_all, views_of_photos
 from fer_jax.classifier import Classifier
 from fer_jax.data.find_pictures import Found
 from fer_jax.data.kinds import SUFFIXES
@@ -51,7 +51,7 @@ def _predict(command: Command, source: str, output: Path) -> None:
         raise _reads(output, source)
     classifiers = choose_all(command)
     networks = [
-        (c.on_device(), views_in_pictures(c.config, command.overrides) if found else c.config["views"])
+        (c.on_device(), views_of_photos(c.config, command.overrides) if found else c.config["views"])
         for c in classifiers
     ]
 

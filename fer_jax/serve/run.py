@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fer_jax.checkpoints.choose import choose_all, views_in_pictures
+from fer_jax.checkpoints.choose import choose_all, views_of_photos
 from fer_jax.data import photos
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
@@ -40,7 +40,7 @@ def run(command: Command) -> None:
     classifiers = choose_all(command)
     address = command.config["serve"]
     with _bind(address["host"], address["port"]) as listener:
-        views = [views_in_pictures(c.config, command.overrides) for c in classifiers]
+        views = [views_of_photos(c.config, command.overrides) for c in classifiers]
         pairs = [(c.on_device(), v) for c, v in zip(classifiers, views, strict=True)]
         networks = [make_network(c, views=v) for c, v in pairs]
         quick = [make_network(c, views=v, heat=False) for c, v in pairs]

@@ -115,14 +115,15 @@ async function film(mine) {
 // The tracks, and for each number its face with smoothed probabilities, after one more answer.
 function update({ tracks, faces }, found, time) {
   const boxes = found.map((face) => face.seen);
+  const interval = Number.isFinite(tracks.time) ? time - tracks.time : null;
   const followed = follow(tracks, boxes, frames.looks(boxes).map(unit), time);
   const known = new Map();
   for (const { number } of followed.tracks.active) if (faces.has(number)) known.set(number, faces.get(number));
-  found.forEach((face, n) => {
-    const number = followed.numbers[n];
-    const smoothed = smooth(faces.get(number)?.smoothed ?? null, face.probabilities, time);
-    const named = { ...face, probabilities: smoothed.mean, label: likeliest(smoothed.mean) };
-    known.set(number, { smoothed, face: named });
+  followed.numbers.forEach((number, n) => {
+    if (number === null) return;
+    const smoothed = smooth(faces.get(number)?.smoothed ?? null, found[n].probabilities, time, { interval });
+    const face = { ...found[n], probabilities: smoothed.mean, label: likeliest(smoothed.mean) };
+    known.set(number, { smoothed, face });
   });
   return { tracks: followed.tracks, faces: known };
 }

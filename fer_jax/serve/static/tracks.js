@@ -14,7 +14,8 @@ const ALONE = 0.05; // overlap with others up to which what is in a box is surel
 // All faces that are followed, the number of the next new one, and the time of the last frame in seconds.
 export const NO_TRACKS = { active: [], nextNumber: 0, time: -Infinity };
 
-// Finds out which face each box [x, y, width, height] of the next frame is -> {tracks, numbers}.
+// Finds out which face each box [x, y, width, height] of the next frame is -> {tracks, numbers}; null is the number
+// of a box within a face that has another, or that another hides: it is no face of its own.
 // Each face is expected where its motion has taken it. Boxes go to faces so that the sum of overlap and likeness
 // is greatest, among pairs that overlap (as in SORT; Bewley et al., 2016). A face that is missed for more than GAP
 // seconds is given up, later while another covers its place; never one that was seen in the frame before.
@@ -22,16 +23,22 @@ export const NO_TRACKS = { active: [], nextNumber: 0, time: -Infinity };
 export function follow(tracks, boxes, looks, time) {
   const active = tracks.active.filter((track) => tracks.time - track.excused <= GAP + 1e-6);
   const pairs = pairUp(active, boxes, looks, time);
-  let { nextNumber } = tracks;
-  const kept = boxes.map((box, n) => {
-    const track = active[pairs[n]];
-    if (!track) return { number: nextNumber++, box, velocity: [0, 0], look: looks[n], seen: time, excused: time };
-    const isAlone = boxes.every((other, m) => m === n || overlap(box, other) <= ALONE);
-    return moved(track, box, isAlone ? looks[n] : null, time);
+  const numbers = pairs.map((place) => active[place]?.number ?? null);
+  const kept = pairs.flatMap((place, n) => {
+    if (place < 0) return [];
+    const isAlone = boxes.every((other, m) => m === n || overlap(boxes[n], other) <= ALONE);
+    return [moved(active[place], boxes[n], isAlone ? looks[n] : null, time)];
   });
-  const lost = active.filter((_, place) => !pairs.includes(place)).map((track) => missed(track, boxes, time));
-  const numbers = kept.map((track) => track.number);
-  return { tracks: { active: [...kept, ...lost], nextNumber, time }, numbers };
+  const lost = active.filter((_, place) => !pairs.includes(place)).map((track) => missed(track, kept, time));
+  const hidden = lost.filter((track) => track.excused === time).map((track) => expected(track, time));
+  const taken = [...kept.map((track) => track.box), ...hidden];
+  let { nextNumber } = tracks;
+  const begun = boxes.flatMap((box, n) => {
+    if (pairs[n] >= 0 || taken.some((place) => isWithin(box, place))) return [];
+    numbers[n] = nextNumber++;
+    return [{ number: numbers[n], box, velocity: [0, 0], look: looks[n], seen: time, excused: time }];
+  });
+  return { tracks: { active: [...kept, ...begun, ...lost], nextNumber, time }, numbers };
 }
 
 // The area that two boxes share, as a share of the area of both (intersection over union).
@@ -69,7 +76,6 @@ function expected({ box: [x, y, w, h], velocity: [u, v], seen }, time) {
 // The track with the place, and unless it is null the look, that were found.
 function moved(track, box, look, time) {
   const passed = Math.max(time - track.seen, 1e-6);
-  const middle = ([x, y, w, h]) => [x + w / 2, y + h / 2];
   const [from, to] = [middle(track.box), middle(box)];
   const share = -Math.expm1(-passed / MOTION_SECONDS);
   const velocity = track.velocity.map((old, n) => old + share * ((to[n] - from[n]) / passed - old));
@@ -78,8 +84,17 @@ function moved(track, box, look, time) {
   return { number: track.number, box, velocity, look: mixed, seen: time, excused: time };
 }
 
-function missed(track, boxes, time) {
+// A face that is not seen, excused if one of those that are hides it.
+function missed(track, seen, time) {
   const place = expected(track, time);
-  const isCovered = boxes.some((box) => overlap(place, box) > ALONE);
-  return isCovered && time - track.seen <= HIDDEN ? { ...track, excused: time } : track;
+  const isHidden = time - track.seen <= HIDDEN && seen.some(({ box }) => overlap(place, box) > ALONE);
+  return isHidden ? { ...track, excused: time } : track;
+}
+
+const middle = ([x, y, w, h]) => [x + w / 2, y + h / 2];
+
+// Whether the centre of one of two boxes is within the other.
+function isWithin(one, other) {
+  const [from, to] = [middle(one), middle(other)];
+  return [0, 1].every((k) => Math.abs(from[k] - to[k]) < Math.max(one[2 + k], other[2 + k]) / 2);
 }
