@@ -3,6 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from fer_jax.data import photos
 from fer_jax.data.contrast import has_contrast
 from fer_jax.serve.analyse import Network, look_at, read_upload, to_answer
@@ -12,12 +15,18 @@ MAX_MEGAPIXELS = 2
 BATCH = 1
 """Faces in a batch. Before a camera there is mostly one; the three others of a photo's batch cost as much."""
 
+FindFaces = Callable[[Image.Image], tuple[list[photos.Box], np.ndarray]]
+"""A picture -> the boxes and the faces in it, as ``photos.faces_of``."""
 AnalyseFrame = Callable[[bytes, bool], dict[str, Any]]
 """Bytes of a frame, and whether the answer needs heat -> the answer."""
 
 
 def make_analyse_frame(
-    quick: Sequence[Network], with_heat: Sequence[Network], labels: Sequence[str]
+    quick: Sequence[Network],
+    with_heat: Sequence[Network],
+    labels: Sequence[str],
+    *,
+    find: FindFaces = photos.faces_of,
 ) -> AnalyseFrame:
     """Make ``(bytes of a frame, heat) -> answer``, an answer as that to a photo.
 
@@ -28,11 +37,12 @@ def make_analyse_frame(
       quick: the networks without heat, for ``BATCH`` faces at a time.
       with_heat: the networks that photos get, for frames that need heat.
       labels: names of the classes.
+      find: how faces are found.
     """
 
     def analyse_frame(body: bytes, heat: bool) -> dict[str, Any]:
         picture = read_upload(body, max_megapixels=MAX_MEGAPIXELS)
-        boxes, faces = photos.faces_of(picture)
+        boxes, faces = find(picture)
         seen = has_contrast(faces)
         boxes, faces = [box for box, kept in zip(boxes, seen, strict=True) if kept], faces[seen]
         if not boxes:
