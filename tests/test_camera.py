@@ -27,8 +27,14 @@ def film_of(angles):
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory):
-    with server(tmp_path_factory.mktemp("server")) as address:
+def own(tmp_path_factory):
+    """The server's own folder."""
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="module")
+def url(own):
+    with server(own) as address:
         yield address
 
 
@@ -203,6 +209,12 @@ def test_frames_follow_each_other(page):
     times = np.array([s["time"] for s in sent])
     assert unit == "frames/s"
     assert 0.4 < float(number) * np.diff(times)[5:].mean() / 1000 < 2.5
+
+
+def test_no_frame_is_kept(page, own):
+    start(page)
+    wait(page, lambda: one(page, "#rate").is_displayed())
+    assert [path for path in own.rglob("*") if path.is_file()] == []
 
 
 def test_a_large_camera_is_sent_small(page):
