@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fer_jax.checkpoints.choose import choose_all, views_of_photos
+from fer_jax.data import photos
 from fer_jax.data.detectors import make_detector
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
