@@ -15,7 +15,7 @@ from fer_jax.data.class_names import EIGHT
 from fer_jax.data.contrast import describe_flat, has_contrast
 from fer_jax.data.faces import Faces, Splits, digest
 from fer_jax.data.find_pictures import Found, describe, find_pictures, require_pictures
-from fer_jax.data.kinds import FOREIGN, PICTURE, SUFFIXES, VIDEO, kind_of
+from fer_jax.data.kinds import FOREIGN, HEIC, PICTURE, SUFFIXES, TO_READ_HEIC, VIDEO, kind_of
 from fer_jax.data.layouts.archive import is_picture_archive, refuse_tar, unpacked
 from fer_jax.data.picture_folders import read_picture_set
 from fer_jax.data.read_csv import CsvTable, read_csv
@@ -272,11 +272,16 @@ def _without_contrast(splits: Splits) -> Iterator[str]:
 
 
 def load_unlabelled(
-    path: str | os.PathLike, *, most: int | None = None, say: Callable[[str], None] = lambda line: None
+    path: str | os.PathLike,
+    *,
+    most: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    detector: str = "",
+    whole: bool = False,
 ) -> Faces:
     """Load faces to look at: those of a CSV file of any layout, of a picture or of a folder of pictures.
 
-    Pictures are read by ``photos.read_photos``; ids are their paths.
+    Pictures are read by ``photos.read_photos``, with ``detector`` and ``whole``; ids are their paths.
 
     Args:
       path: see ``find_input``.
@@ -296,7 +301,7 @@ def load_unlabelled(
     for line in describe(found.others):
         say(f"left out: {line}")
     images, ids = [np.zeros((0, SIDE, SIDE, 1), np.uint8)], []
-    for photo in photos.read_photos(found.paths):
+    for photo in photos.read_photos(found.paths, detector=detector, whole=whole):
         if isinstance(photo, UserError):
             if len(found.paths) == 1:
                 raise photo
@@ -334,6 +339,8 @@ def find_input(path: str | os.PathLike) -> Found | None:
             kind = kind_of(path)
     if kind == VIDEO:
         raise UserError(f"{path}: is a video; a picture, a folder of pictures or a CSV file was expected")
+    if kind == HEIC:
+        raise UserError(f"{path}: is a HEIC picture; to read HEIC: {TO_READ_HEIC}; or save it as JPEG")
     if kind == FOREIGN:
         raise UserError(f"{path}: a kind of picture that cannot be read here; save it as JPEG first")
     return Found([Path(path)], []) if kind == PICTURE else None

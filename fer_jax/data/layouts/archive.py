@@ -18,8 +18,8 @@ from fer_jax.errors import UserError
 from fer_jax.runtime.files import one_line
 from fer_jax.runtime.progress import counted
 
-_LABELS = (".csv", ".txt", ".lst", ".npy")
-"""Files with labels, which are unpacked beside pictures. Others are left where they are."""
+_BESIDE = (".csv", ".txt", ".lst", ".npy", ".heic", ".heif", ".hif")
+"""Files with labels, and pictures that not everyone can read, which are unpacked too. Others are left out."""
 _MOST_TIMES = 100
 _FREE_OF_IT = 2**28
 """An archive that becomes more than so many times larger is refused, from this size in bytes: pictures are
@@ -111,7 +111,7 @@ def _is_taken(member: zipfile.ZipInfo, parts: Sequence[str]) -> bool:
     """Whether a member is a plain file, not hidden, and a picture or a file of labels by its name."""
     mode = member.external_attr >> 16
     is_plain = stat.S_IFMT(mode) in (0, stat.S_IFREG)
-    is_named = _is_picture(member.filename) or member.filename.lower().endswith(_LABELS)
+    is_named = _is_picture(member.filename) or member.filename.lower().endswith(_BESIDE)
     return bool(parts) and is_plain and is_named and not any(map(is_hidden, parts))
 
 
