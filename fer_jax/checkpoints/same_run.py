@@ -12,8 +12,9 @@ from fer_jax.runtime.command import Command, Config
 EVALUATION_FIELDS = ("dataset", "split", "views", "batch_size", "cache", "skip_broken")
 """Fields that a command may change after training; all others come from the checkpoint."""
 
-_OF_THE_COMMAND = ("serve.", "distributed", "coordinator_address", "num_processes", "process_id")
-"""Fields, or their beginnings, that affect no run: where a command listens, which processes take part."""
+_OF_THE_COMMAND = ("serve.", "video.", "distributed", "coordinator_address", "num_processes", "process_id")
+"""Fields, or their beginnings, that affect no run: where a command listens, how it looks at videos, which
+processes take part."""
 
 _YOUNGER = {"initial_weights": "", "cnn.stem_stride": 2, "cnn.activation": "relu"}
 """Fields that older runs lack, with the values that stand for what those runs did."""

@@ -39,6 +39,7 @@ def predict_photos(
     with_probabilities: bool,
     found: Found | None = None,
     key: str | None = None,
+    with_videos: bool = False,
 ) -> None:
     """Write ``id,label`` and, if there are photos, ``x,y,width,height`` to ``output``, by ``appended_rows``.
 
@@ -53,6 +54,7 @@ def predict_photos(
       with_probabilities: whether to add a column for each label.
       found: what ``find_input`` finds in the source; it is called if None.
       key: see ``appended_rows``.
+      with_videos: whether ``predict_videos`` takes the folder's videos after this.
 
     Raises:
       UserError: its pictures are in the folder of the copies; OpenCV is needed and not installed; pictures or
@@ -61,13 +63,13 @@ def predict_photos(
     found = found or find_input(source)
     folder = None if is_stream(output) else folder_of_copies(output)
     paths = _without_copies(source, found.paths, folder)
-    for line in describe(found.others):
+    for line in describe(found.without_videos() if with_videos else found.others):
         print(f"left out: {line}")
     started = time.monotonic()
     rows, copies = _write_rows(source, paths, predict, (output, folder, key), with_probabilities)
     now, entries = _sum(rows.entries[rows.kept :], "pictures"), rows.entries
     _print_summary(entries, output, rate=now / (time.monotonic() - started))
-    copies.finish()
+    copies.finish(beside_videos=with_videos)
     _raise_for_unread(source, found, entries, output)
 
 

@@ -1,7 +1,9 @@
-"""``--mode=predict``: write the labels of the faces in a CSV file, a picture or a folder of pictures."""
+"""``--mode=predict``: write the labels of faces in a CSV file, in pictures, in videos, before a camera."""
 
 import contextlib
+import functools
 import os
+import re
 import stat
 import sys
 from collections.abc import Sequence
@@ -12,26 +14,35 @@ import numpy as np
 from fer_jax.checkpoints import digests
 from fer_jax.checkpoints.choose import choose_all, views_in_pictures
 from fer_jax.classifier import Classifier
-from fer_jax.data.find_pictures import Found
-from fer_jax.data.kinds import SUFFIXES
+from fer_jax.data.detectors import make_detector
+from fer_jax.data.find_pictures import Found, describe
+from fer_jax.data.kinds import SUFFIXES, VIDEO_SUFFIXES
 from fer_jax.data.load import find_input
+from fer_jax.data.photos import faces_of
 from fer_jax.errors import UserError
-from fer_jax.predict.faces import predict_csv
+from fer_jax.predict.faces import Predict, predict_csv
 from fer_jax.predict.photos import predict_photos
+from fer_jax.predict.rows import name_with
+from fer_jax.predict.video import predict_camera, predict_videos
+from fer_jax.predict.watch import Settings
 from fer_jax.runtime.command import Command
 from fer_jax.runtime.files import is_standard_output, is_stream, os_reason
+from fer_jax.runtime.words import number_of
 
-_NO_TABLE = (*SUFFIXES, ".mp4", ".mov", ".avi", ".pdf", ".xlsx", ".xls", ".ods", ".json", ".parquet", ".npz")
+_NO_TABLE = (*SUFFIXES, *VIDEO_SUFFIXES, ".pdf", ".xlsx", ".xls", ".ods", ".json", ".parquet", ".npz")
 _NO_TABLE += (".gz", ".xz", ".zip")
 """Ends of names that promise something different from a CSV file."""
+
+_CAMERA = re.compile(r"camera:(\d{1,4})")
 
 
 def run(command: Command) -> None:
     """Write ``id,label`` for every face of the input to the output.
 
-    Add ``x,y,width,height`` for faces found in photos: see ``photos.predict_photos``. If the workdir holds
-    runs of several seeds, average their probabilities. Where the rows go to standard output, messages go to
-    standard error. A command that was stopped goes on where it ended: see ``rows.appended_rows``.
+    Add ``x,y,width,height`` for faces found in photos: see ``photos.predict_photos``. Videos and a camera
+    have rows of their own: see ``video.predict_videos``. If the workdir holds runs of several seeds, average
+    their probabilities. Where the rows go to standard output, messages go to standard error. A command that
+    was stopped goes on where it ended: see ``rows.appended_rows``.
 
     Raises:
       UserError: no checkpoint, no input or output, or bad input.
@@ -46,25 +57,74 @@ def run(command: Command) -> None:
 
 def _predict(command: Command, source: str, output: Path) -> None:
     _check_output(command.output, source)
-    found = find_input(source)
-    if found and output.exists() and any(output.samefile(path) for path in found.paths if path.exists()):
+    camera = None if os.path.exists(source) else _CAMERA.fullmatch(source)
+    found = None if camera else find_input(source, videos=True)
+    inputs = [*found.paths, *found.videos()] if found else []
+    if output.exists() and any(output.samefile(path) for path in inputs if path.exists()):
         raise _reads(output, source)
-    networks = [
-        (c.on_device(), views_in_pictures(c.config, command.overrides) if found else c.config["views"])
-        for c in choose_all(command)
-    ]
+    networks = _networks(command, pictures=bool(found or camera))
 
     def predict(images: np.ndarray) -> np.ndarray:
         return np.mean([classifier.predict(images, views=views) for classifier, views in networks], axis=0)
 
     options = {
         "with_probabilities": command.probabilities,
-        "key": _key(source, found, networks, command.probabilities),
+        "key": _key(command, source, inputs if found else None, networks),
     }
-    if found:
-        predict_photos(source, predict, output, found=found, **options)
-    else:
+    if camera:
+        predict_camera(int(camera[1]), _settings(command, predict, networks), output)
+    elif found is None:
         predict_csv(source, predict, output, **options)
+    elif not found.videos():
+        predict_photos(source, predict, output, found=found, **options)
+    elif not found.paths:
+        for line in describe(found.without_videos()):
+            print(f"left out: {line}")
+        settings = _settings(command, predict, networks)
+        predict_videos(source, found.videos(), settings, output, key=options["key"])
+    else:
+        _predict_both(source, found, output, _settings(command, predict, networks), options["key"])
+
+
+def _networks(command: Command, *, pictures: bool) -> list[tuple[Classifier, str]]:
+    """The networks to average, each with its test-time views."""
+    return [
+        (c.on_device(), views_in_pictures(c.config, command.overrides) if pictures else c.config["views"])
+        for c in choose_all(command)
+    ]
+
+
+def _settings(command: Command, predict: Predict, networks: Sequence[tuple[Classifier, str]]) -> Settings:
+    detector = command.config.get("detector", "")
+    make_detector(detector)  # what it lacks is not said of each video
+    return Settings(
+        predict,
+        functools.partial(faces_of, detector=detector),
+        networks[0][0].labels,
+        **command.config["video"],
+        with_probabilities=command.probabilities,
+    )
+
+
+def _predict_both(source: str, found: Found, output: Path, settings: Settings, key: str | None) -> None:
+    """Write two tables: rows of photos and of videos have other columns. Raises UserError at the end."""
+    videos = output.with_name(name_with(output.stem, f"_videos{output.suffix}"))
+    options = {"with_probabilities": settings.with_probabilities, "found": found, "key": key}
+    errors = []
+    try:
+        predict_photos(source, settings.predict, output, **options, with_videos=True)
+    except UserError as error:
+        errors.append(error)
+    if is_stream(output):
+        count = number_of(len(found.videos()), "video")
+        print(f"left out: {count}, whose rows have other columns: give --output the name of a file for both")
+    else:
+        try:
+            predict_videos(source, found.videos(), settings, videos, key=key, beside=output)
+        except UserError as error:
+            errors.append(error)
+    if errors:
+        raise UserError("; ".join(map(str, errors)))
 
 
 def _check_output(given: str, source: str) -> None:
@@ -99,22 +159,28 @@ def _reads(output: Path, source: str) -> UserError:
 
 
 def _key(
-    source: str, found: Found | None, networks: Sequence[tuple[Classifier, str]], with_probabilities: bool
+    command: Command,
+    source: str,
+    inputs: Sequence[Path] | None,
+    networks: Sequence[tuple[Classifier, str]],
 ) -> str | None:
-    """A digest of all that the rows depend on; None for an input that cannot be read twice, as a pipe."""
-    paths = found.paths if found else [Path(source)]
+    """A digest of all that the rows depend on; None for an input that cannot be read twice, as a pipe.
+
+    ``inputs`` are the pictures and videos; None if the source is itself read.
+    """
     files = []
-    for path in paths:
+    for path in [Path(source)] if inputs is None else inputs:
         try:
             status = path.stat()
         except OSError:
             files.append([str(path)])
             continue
-        if not stat.S_ISREG(status.st_mode) and not found:
+        if not stat.S_ISREG(status.st_mode) and inputs is None:
             return None
         files.append([str(path), status.st_size, status.st_mtime_ns, status.st_ino])
     weights = [
         [digests.content(c.weights[:2]), c.weights.temperature(views), views, digests.text(c.config)]
         for c, views in networks
     ]
-    return digests.text([os.path.abspath(source), files, weights, with_probabilities])
+    fields = [command.probabilities, command.config["video"], command.config.get("detector", "")]
+    return digests.text([os.path.abspath(source), files, weights, fields])
