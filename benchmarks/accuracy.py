@@ -87,7 +87,10 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
 def row(chances: np.ndarray, labels: np.ndarray, apart: np.ndarray) -> str:
     """The four figures of probabilities (N, 7), as cells of the table; "none" if no face is ``apart``."""
     result = score_probabilities(chances, labels)
-    figures, (low, high) = summarize(result), accuracy_interval(result.confusion)
+    figures, (low, high) = (
+        summarize(result, [str(number) for number in range(chances.shape[1])]),
+        accuracy_interval(result.confusion),
+    )
     rest = score_probabilities(chances[apart], labels[apart]).confusion
     without_shared = f"{accuracy(rest):.2%}" if apart.any() else "none"
     return (

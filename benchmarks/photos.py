@@ -106,7 +106,7 @@ def main() -> None:
 def save(path: Path, picture: Image.Image, boxes: list[photos.Box], classifier: Classifier) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     chances = classifier.predict(photos.crop_faces(picture, boxes)) if boxes else []
-    photos.annotate(picture, boxes, [likeliest(row) for row in chances]).save(path)
+    photos.annotate(picture, boxes, [likeliest(row, classifier.labels) for row in chances]).save(path)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,11 @@ def get_config() -> ConfigDict:
 
     # Data.
     config.dataset = "synthetic"  # or a CSV file (also .gz, .xz, .zip), a folder, 'kaggle:OWNER/NAME'
+    # What the labels mean: '' for FER2013's seven, or names of folders; the numbering of another data set:
+    # 'ferplus', 'affectnet', 'rafdb', 'ckplus', 'alphabetical'; or names, 'neutral,happy,sad' for 0, 1, 2.
+    config.classes = ""
+    config.votes = ""  # FER+'s votes, fer2013new.csv, row by row for fer2013.csv; eight classes
+    config.vote_target = "majority"  # what training learns of them: 'majority', or 'probability'
     config.split = "validation"  # what --mode=eval scores: 'validation' or 'test'
     config.validation_fraction = 0.1  # drawn from the training faces if the data set has no validation faces
     config.skip_broken = False  # leave out pictures that cannot be read; otherwise the data set is refused
@@ -85,6 +90,10 @@ def get_config() -> ConfigDict:
 
     # Evaluation.
     config.views = "one"  # 'one', 'flip' (a face and its mirror image), 'zoom' or 'ten_crop'
+
+    # Finding faces in photos (docs/photos.md); no part of a run.
+    config.detector = ""  # 'mtcnn', 'haar' or FILE.onnx (YuNet); '' for the best that is installed
+    config.faces = ""  # or 'whole': a small square picture that shows one face alone is taken whole
 
     # Videos and cameras of --mode=predict; no part of a run.
     config.video = ConfigDict()

@@ -7,6 +7,7 @@ import functools
 import operator
 from typing import Any
 
+from fer_jax.data.class_names import NUMBERINGS
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
 
@@ -20,6 +21,7 @@ CHOICES = {
     "cnn.dtype": ("float32", "bfloat16"),
     "cnn.stem_stride": (1, 2),
     "cnn.activation": ("relu", "silu"),
+    "vote_target": ("majority", "probability"),
     "views": ("one", "flip", "zoom", "ten_crop"),
     "split": ("validation", "test"),
     "nonfinite": ("stop", "skip"),
@@ -91,13 +93,29 @@ def check_config(config: dict[str, Any]) -> None:
     _require(config, "seed", lambda v: v <= highest, "seeds below 2 to the power of 63")
     _require(config, "serve.host", lambda v: v != "", "an address, as 127.0.0.1")
     _require(config, "serve.port", lambda v: 0 <= v <= 65535, "0 to 65535")
+    _require(config, "detector", _is_detector, "mtcnn, haar, the path of an .onnx file, or nothing")
+    _require(config, "faces", lambda v: v in ("", "whole"), "whole, or nothing")
     if config["mixup_alpha"]:
         _require(config, "cutmix_alpha", lambda v: v == 0, "0 where mixup_alpha is above 0")
     _check_stages(config)
     _require(config, "synthetic.seed", lambda v: v < 2**63, "a seed below 2 to the power of 63, or -1")
     _require(config, "process_id", lambda v: v < 1_000_000, "the number of a process, from 0")
+    if config["classes"]:
+        _check_classes(config)
     if config["distributed"]:
         _check_processes(config)
+
+
+def _check_classes(config: dict[str, Any]) -> None:
+    """Check that the classes are a numbering that is known, or a list of names."""
+    names = [name.strip() for name in config["classes"].split(",")]
+    known = ", ".join(NUMBERINGS)
+    expected = f"one of {known}, or two or more different names, as neutral,happy,sad"
+    is_list = len(names) > 1 and all(names) and len(set(names)) == len(names)
+    _require(config, "classes", lambda v: v in NUMBERINGS or is_list, expected)
+    _require(
+        config, "votes", lambda v: not v, "no votes where config.classes is set: they have eight classes"
+    )
 
 
 def _check_stages(config: dict[str, Any]) -> None:
@@ -133,6 +151,10 @@ def _require(config: dict[str, Any], name: str, holds: Any, expected: str) -> No
     value = functools.reduce(operator.getitem, name.split("."), config)
     if not holds(value):
         raise UserError(f"config.{name} is {value!r}; expected {expected}")
+
+
+def _is_detector(name: str) -> bool:
+    return name in ("", "mtcnn", "haar") or name.lower().endswith(".onnx")
 
 
 def _are_counts(values: Any, most: int) -> bool:

@@ -32,7 +32,7 @@ class PhotoFace(NamedTuple):
 
     Attributes:
       box: x, y, width and height in pixels of the upright photo.
-      probabilities: float32 (7,).
+      probabilities: float32 (K,), in the order of the classes.
       label: name of the likeliest class.
     """
 
@@ -85,10 +85,10 @@ class Classifier:
 
     @property
     def model(self) -> nn.Module:
-        return create_model(self.config["model"], self.config[self.config["model"]])
+        return create_model(self.config["model"], self.config[self.config["model"]], len(self.labels))
 
     def predict(self, images: np.ndarray | Picture, *, views: str = "one") -> np.ndarray:
-        """Predict the probabilities float32 (N, 7) of faces, or (7,) of one face.
+        """Predict the probabilities float32 (N, K) of faces, or (K,) of one face, in the order of ``labels``.
 
         The compiled network is kept for the next call. A few images go in a small batch.
 
@@ -112,10 +112,13 @@ class Classifier:
             self.weights.normalization,
             faces,
             batch_size=_batch_size(len(faces), self.config["batch_size"]),
+            num_classes=len(self.labels),
         )
         return probabilities[0] if is_one else probabilities
 
-    def predict_photo(self, photo: Picture, *, views: str = "one") -> list[PhotoFace]:
+    def predict_photo(
+        self, photo: Picture, *, views: str = "one", detector: str = "", whole: bool = False
+    ) -> list[PhotoFace]:
         """Find the faces in a photo, from left to right, and predict each; an empty list if there is none.
 
         A picture as small as a face, 40 to 64 pixels a side, is taken whole. Needs OpenCV
@@ -124,14 +127,15 @@ class Classifier:
         Args:
           photo: of any size and colour, turned as its EXIF data says.
           views: see ``predict``. On photos ``flip`` is the most accurate (docs/photos.md).
+          detector: ``mtcnn``, ``haar``, or the path of a YuNet network; the best that is installed if empty.
+          whole: whether a small square picture that shows one face alone is taken whole (docs/photos.md).
 
         Raises:
-          UserError: OpenCV is not installed, the photo cannot be read, or unknown views.
+          UserError: what the detector needs is not installed, the photo cannot be read, or unknown views.
         """
         opened = _open(photo)
-        found = photos.Photo(
-            "", opened.picture, opened.size, *photos.faces_of(opened.picture), opened.remarks
-        )
+        faces = photos.faces_of(opened.picture, detector=detector, whole=whole)
+        found = photos.Photo("", opened.picture, opened.size, *faces, opened.remarks)
         return [
             PhotoFace(place, row, self.labels[int(row.argmax())])
             for place, row in zip(found.places(), self.predict(found.faces, views=views), strict=True)
@@ -148,9 +152,10 @@ class Classifier:
         return dataclasses.replace(self, weights=weights)
 
     def _network(self) -> str:
-        """The fields that shape the network, as JSON, since a dict cannot be the key of a cache."""
+        """All that shapes the network, as JSON, since a dict cannot be the key of a cache."""
         names = ("model", self.config["model"], "normalize")
-        return json.dumps({name: self.config[name] for name in names}, sort_keys=True)
+        shape = {name: self.config[name] for name in names} | {"num_classes": len(self.labels)}
+        return json.dumps(shape, sort_keys=True)
 
 
 @functools.lru_cache(maxsize=16)
@@ -160,7 +165,7 @@ def _compiled_forward(network: str, views: str, temperature: float) -> Callable:
 
 def _make_forward(network: str, views: str, temperature: float) -> Callable:
     config = json.loads(network)
-    model = create_model(config["model"], config[config["model"]])
+    model = create_model(config["model"], config[config["model"]], config["num_classes"])
     return make_forward(model=model, normalize_kind=config["normalize"], views=views, temperature=temperature)
 
 

@@ -1,4 +1,4 @@
-"""The seven expressions, in the order of FER2013, and the size of its faces."""
+"""The default classes, seven expressions in the order of FER2013, and the size of its faces."""
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 NUM_CLASSES = len(LABELS)

@@ -8,6 +8,7 @@ python -m fer_jax.pack_weights runs/best best
 import argparse
 import dataclasses
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from fer_jax.checkpoints import shipped
 from fer_jax.checkpoints.restore import load_best
 from fer_jax.classifier import Classifier
 from fer_jax.data.batches import padded_batches
+from fer_jax.data.class_names import relabel
 from fer_jax.data.faces import Splits
 from fer_jax.data.load import load_dataset
 from fer_jax.data.split import rows_shared
@@ -47,22 +49,23 @@ def pack(workdir: Path, name: str, folder: Path | None = None) -> dict[str, Any]
 
 def _base_names(config: dict[str, Any]) -> dict[str, str]:
     """Return the fields that hold paths, without their folders, which mean nothing on other machines."""
-    one = {field: Path(config.get(field, "")).name for field in ("dataset", "initial_weights")}
+    one = {field: Path(config.get(field, "")).name for field in ("dataset", "initial_weights", "votes")}
     teachers = config.get("teacher", "").split(",")
     return one | {"teacher": ",".join(Path(name.strip()).name for name in teachers)}
 
 
 def measure(classifier: Classifier, splits: Splits) -> tuple[Classifier, dict[str, Any]]:
     """Fit temperatures on the validation faces -> the classifier with them, and its figures there."""
-    faces = splits.validation
+    faces, _ = relabel(splits.validation, splits.labels, classifier.labels)
     apart = ~rows_shared(faces.images, splits.train.images)
     logits = {views: _logits(classifier, faces.images, views) for views in VIEWS}
     temperatures = {views: fit_temperature(logits[views], faces.labels) for views in VIEWS}
+    labels = classifier.labels
     weights = classifier.weights._replace(temperatures=temperatures)
     classifier = dataclasses.replace(classifier, weights=weights)
     figures = {
         "parameters": classifier.num_parameters,
-        "validation": {v: _figures(logits[v], faces.labels, apart, temperatures[v]) for v in VIEWS},
+        "validation": {v: _figures(logits[v], faces.labels, apart, (temperatures[v], labels)) for v in VIEWS},
         "synthetic_probabilities": np.round(classifier.predict(check_faces()), 5).tolist(),
     }
     return classifier, figures
@@ -84,12 +87,18 @@ def _logits(classifier: Classifier, images: np.ndarray, views: str) -> np.ndarra
     return np.concatenate(parts, 1)
 
 
-def _figures(logits: np.ndarray, labels: np.ndarray, apart: np.ndarray, temperature: float) -> dict[str, Any]:
+def _figures(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    apart: np.ndarray,
+    temperature_and_names: tuple[float, Sequence[str]],
+) -> dict[str, Any]:
     """Score one kind of views; ``apart`` bool (N,) has the faces that do not occur in training."""
+    temperature, names = temperature_and_names
     before, after = _score(logits, labels), _score(logits / temperature, labels)
     return {
         # The temperature hardly changes which class has the largest probability.
-        **summarize(before),
+        **summarize(before, names),
         "accuracy_interval": accuracy_interval(before.confusion),
         "accuracy_without_training_faces": accuracy(_score(logits[:, apart], labels[apart]).confusion),
         "loss": after.loss,

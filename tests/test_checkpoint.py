@@ -99,11 +99,11 @@ def test_no_checkpoint(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_other_labels_are_refused(tmp_path):
+def test_labels_that_the_weights_have_no_outputs_for(tmp_path):
     with open_checkpoints(tmp_path) as checkpoints:
         record = Record(CONFIG, [row(1, 0.5)], ["a", "b"], {})
         save_state(checkpoints, make_state(), make_normalization(), record)
-    with pytest.raises(UserError, match="labels"):
+    with pytest.raises(UserError, match="another structure"):
         restore.load_best(tmp_path)
 
 
@@ -210,7 +210,7 @@ def test_loss_that_is_not_finite(tmp_path, monkeypatch, no_plots):
 @pytest.mark.parametrize("nonfinite", ["skip", "stop"])
 def test_steps_that_are_skipped_are_told(tmp_path, monkeypatch, no_plots, nonfinite):
     """The weight of one class makes the loss overflow; some batches of five have none of its faces."""
-    monkeypatch.setattr(recipe, "class_weights", lambda _: np.array([3.4e38, 1, 1, 1, 1, 1, 1], np.float32))
+    monkeypatch.setattr(recipe, "class_weights", lambda *_: np.array([3.4e38, 1, 1, 1, 1, 1, 1], np.float32))
     config = tiny(nonfinite=nonfinite, balance="weights", epochs=2, batch_size=5)
     if nonfinite == "stop":
         with pytest.raises(UserError, match="not finite at step"):

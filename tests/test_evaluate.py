@@ -54,11 +54,13 @@ def compiled(views="one"):
 
 
 def probabilities(views="one", batch_size=COUNT):
-    return predict_probabilities(compiled(views)[0], *network()[1:], faces()[0], batch_size=batch_size)
+    return predict_probabilities(
+        compiled(views)[0], *network()[1:], faces()[0], num_classes=7, batch_size=batch_size
+    )
 
 
 def evaluated(views="one", batch_size=COUNT):
-    return ev.evaluate(compiled(views)[1], *network()[1:], *faces(), batch_size=batch_size)
+    return ev.evaluate(compiled(views)[1], *network()[1:], *faces(), num_classes=7, batch_size=batch_size)
 
 
 @pytest.mark.parametrize("views", ["one", "flip"])
@@ -93,10 +95,14 @@ def test_each_row_is_counted_once(count, batch_size):
 
 def test_no_images():
     images, labels = faces()
-    confusion, loss, _ = ev.evaluate(compiled()[1], *network()[1:], images[:0], labels[:0], batch_size=4)
+    confusion, loss, _ = ev.evaluate(
+        compiled()[1], *network()[1:], images[:0], labels[:0], num_classes=7, batch_size=4
+    )
     assert np.array_equal(confusion, np.zeros((7, 7)))
     assert loss == 0
-    assert predict_probabilities(compiled()[0], *network()[1:], images[:0], batch_size=4).shape == (0, 7)
+    assert predict_probabilities(
+        compiled()[0], *network()[1:], images[:0], num_classes=7, batch_size=4
+    ).shape == (0, 7)
 
 
 def test_forward_in_numpy():
@@ -126,7 +132,7 @@ def test_views_average_probabilities(views):
 
 def test_summary_is_sklearns_classification_report():
     labels, predicted = faces()[1], probabilities().argmax(-1)
-    summary = summarize(evaluated())
+    summary = summarize(evaluated(), LABELS)
     report = sk.classification_report(
         labels, predicted, labels=range(7), target_names=LABELS, output_dict=True, zero_division=0
     )

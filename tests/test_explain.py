@@ -1,6 +1,7 @@
 """What a prediction hangs on, against finite differences, NumPy by hand and closed forms; and the sheets."""
 
 import functools
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
+from fer_jax import labels
 from fer_jax.data import photos
 from fer_jax.data.load import load_dataset
 from fer_jax.data.read_csv import write_homework_csv
@@ -233,7 +235,7 @@ def test_sheets_of_a_cnn(tmp_path, capsys):
 
 def test_which_faces_and_views(tmp_path):
     config = plain(tiny_config(split="test"))
-    shown = run_explain._load_faces(config, None)
+    shown = run_explain._load_faces(SimpleNamespace(config=config, labels=labels.LABELS), None)
     np.testing.assert_array_equal(shown.images, load_dataset(config).test.images)
     with pytest.raises(UserError, match="one view of a face"):
         run("explain", config | {"views": "flip"}, tmp_path, overrides=["views"])

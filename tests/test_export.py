@@ -68,7 +68,7 @@ def network(name, kind):
         spread = np.sqrt(2 / np.prod(leaf.shape[:-1])) if last == "kernel" else 0.2
         return draw.normal(0, spread, leaf.shape).astype(np.float32)
 
-    variables = jax.tree_util.tree_map_with_path(random, weight_shapes(config).variables)
+    variables = jax.tree_util.tree_map_with_path(random, weight_shapes(config, 7).variables)
     mean, std = draw.uniform(60, 140, (2, *normalization_shape(kind))).astype(np.float32)
     weights = Weights(variables, Normalization(mean, std), {"one": TEMPERATURE, "flip": 9.0})
     return Classifier(weights, Record(config, [], list(LABELS), {}), "random weights")

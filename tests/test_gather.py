@@ -52,7 +52,7 @@ def test_a_step_as_a_gpu_has_it(optimizer, monkeypatch):
         optimizer=chosen,
         normalization=fit_normalization(np.asarray(batch.images), kind="global"),
         normalize_kind="global",
-        prepare=make_prepare(),
+        prepare=make_prepare(num_classes=7),
         ema_decay=0.9,
     )
     expected, metrics = jax.jit(step)(state, batch, jax.random.key(1))

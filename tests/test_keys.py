@@ -68,7 +68,7 @@ def test_each_key_has_one_use(used, mixing):
         optimizer=optimizer,
         normalization=fit_normalization(images, kind="global"),
         normalize_kind="global",
-        prepare=make_prepare(augmentation=AUGMENTATION, **{mixing: 0.4}),
+        prepare=make_prepare(num_classes=7, augmentation=AUGMENTATION, **{mixing: 0.4}),
     )
     _, order_key, step_key = jax.random.split(jax.random.key(0), 3)
     state = create_state(jax.random.key(1), model=model, optimizer=optimizer, ema=False)

@@ -77,7 +77,7 @@ def test_draws_have_missing_classes():
 def test_empty_matrix():
     assert metrics.accuracy(EMPTY) == metrics.balanced_accuracy(EMPTY) == metrics.macro_f1(EMPTY) == 0
     assert np.array_equal(metrics.precision_recall_f1(EMPTY), np.zeros((3, 7)))
-    summary = metrics.summarize(Evaluation(EMPTY, 0.0, empty_bins()))
+    summary = metrics.summarize(Evaluation(EMPTY, 0.0, empty_bins()), LABELS)
     assert summary["num_examples"] == 0
     assert summary["per_class"]["happy"] == {"precision": 0, "recall": 0, "f1": 0, "support": 0}
 
@@ -85,7 +85,7 @@ def test_empty_matrix():
 def test_summary_is_plain_json_of_all_figures():
     true, predicted = draw(3)
     confusion = confusion_of(true, predicted)
-    summary = metrics.summarize(Evaluation(confusion, np.float32(0.75), empty_bins()))
+    summary = metrics.summarize(Evaluation(confusion, np.float32(0.75), empty_bins()), LABELS)
     assert json.loads(json.dumps(summary)) == summary
     assert summary["num_examples"] == len(true)
     assert summary["loss"] == 0.75

@@ -101,7 +101,7 @@ def test_class_weights_are_sklearns_balanced(present):
     present = np.array(present)
     rng = np.random.default_rng(0)
     labels = np.concatenate([present, rng.choice(present, 200, p=rng.dirichlet(np.ones(len(present))))])
-    weights = class_weights(labels)
+    weights = class_weights(labels, 7)
     assert weights.dtype == np.float32
     expected = np.zeros(7)
     expected[present] = compute_class_weight("balanced", classes=present, y=labels)

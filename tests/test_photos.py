@@ -14,6 +14,7 @@ from fer_jax.data.photos import Box
 from fer_jax.data.read_csv import write_homework_csv
 from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
+from fer_jax.labels import LABELS
 from fer_jax.predict import photos as run_photos
 from fer_jax.predict.faces import predict_csv
 from tiny_run import run, run_training, tiny_config
@@ -136,7 +137,9 @@ def folder(tmp_path):
 
 
 def test_folder_of_photos(folder, tmp_path, capsys):
-    run_photos.predict_photos(str(folder), predict, tmp_path / "out.csv", with_probabilities=True)
+    run_photos.predict_photos(
+        str(folder), predict, tmp_path / "out.csv", labels=LABELS, with_probabilities=True
+    )
     out = pd.read_csv(tmp_path / "out.csv")
     assert list(out.columns[:6]) == ["id", "label", "x", "y", "width", "height"]
     assert list(out.columns[6:]) == ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
@@ -183,7 +186,9 @@ def test_names_that_meet_or_are_long(tmp_path):
     names = ["a.png", "a.png.jpg", "é" * 123 + ".jpg"]
     for name in names:
         photo((40, 100, 160)).save(album / name)
-    run_photos.predict_photos(str(album), predict, tmp_path / "out.csv", with_probabilities=False)
+    run_photos.predict_photos(
+        str(album), predict, tmp_path / "out.csv", labels=LABELS, with_probabilities=False
+    )
     marked = sorted(path.name for path in (tmp_path / "out_pictures").iterdir())
     assert marked == ["a.png-2.jpg", "a.png.jpg", names[2]]
 
@@ -194,14 +199,18 @@ def test_no_picture_is_replaced(folder, tmp_path):
     before = {path: path.read_bytes() for path in originals.rglob("*") if path.is_file()}
     for source in (originals, originals / "more", originals / "a.jpg"):
         with pytest.raises(UserError, match="give --output another name"):
-            run_photos.predict_photos(str(source), predict, tmp_path / "album.csv", with_probabilities=False)
+            run_photos.predict_photos(
+                str(source), predict, tmp_path / "album.csv", labels=LABELS, with_probabilities=False
+            )
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_marked_pictures_are_not_searched_again(folder, tmp_path, capsys):
     tables = []
     for _ in range(2):
-        run_photos.predict_photos(str(tmp_path), predict, tmp_path / "out.csv", with_probabilities=False)
+        run_photos.predict_photos(
+            str(tmp_path), predict, tmp_path / "out.csv", labels=LABELS, with_probabilities=False
+        )
         tables.append((tmp_path / "out.csv").read_text())
     assert tables[0] == tables[1]
     assert not (tmp_path / "out_pictures" / "out_pictures").exists()
@@ -215,14 +224,18 @@ def test_a_name_that_is_not_utf8(folder, tmp_path):
         os.rename(folder / "a.jpg", name)
     except OSError as error:
         pytest.skip(f"this file system has no such names: {error}")
-    run_photos.predict_photos(os.fsdecode(name), predict, tmp_path / "out.csv", with_probabilities=False)
+    run_photos.predict_photos(
+        os.fsdecode(name), predict, tmp_path / "out.csv", labels=LABELS, with_probabilities=False
+    )
     rows = (tmp_path / "out.csv").read_bytes().splitlines()
     assert [row.startswith(name + b",") for row in rows] == [False, True, True]
     assert os.listdir(os.fsencode(tmp_path / "out_pictures")) == [b"caf\xe9.jpg"]
 
 
 def test_faces_alone_have_no_place(folder, tmp_path):
-    run_photos.predict_photos(str(folder / "more"), predict, tmp_path / "out.csv", with_probabilities=False)
+    run_photos.predict_photos(
+        str(folder / "more"), predict, tmp_path / "out.csv", labels=LABELS, with_probabilities=False
+    )
     assert (tmp_path / "out.csv").read_text() == f"id,label\n{folder / 'more' / 'face.png'},3\n"
     assert not (tmp_path / "out_pictures").exists()
 
@@ -230,22 +243,28 @@ def test_faces_alone_have_no_place(folder, tmp_path):
 def test_broken_pictures_are_named_and_the_others_done(folder, tmp_path, capsys):
     (folder / "broken.jpg").write_bytes((folder / "a.jpg").read_bytes()[:3000])
     with pytest.raises(UserError, match=r"1 of 5 pictures cannot be read; the others are in .*out.csv"):
-        run_photos.predict_photos(str(folder), predict, tmp_path / "out.csv", with_probabilities=False)
+        run_photos.predict_photos(
+            str(folder), predict, tmp_path / "out.csv", labels=LABELS, with_probabilities=False
+        )
     assert len(pd.read_csv(tmp_path / "out.csv")) == 4
     assert f"left out: {folder / 'broken.jpg'}" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"broken.jpg: cannot be read as a picture"):
         run_photos.predict_photos(
-            str(folder / "broken.jpg"), predict, tmp_path / "new.csv", with_probabilities=False
+            str(folder / "broken.jpg"), predict, tmp_path / "new.csv", labels=LABELS, with_probabilities=False
         )
     assert not (tmp_path / "new.csv").exists()
 
 
 def test_copies_are_known_wherever_they_are(folder, tmp_path, capsys):
     """By a mark: those of another output, in the album, are not searched again."""
-    run_photos.predict_photos(str(folder), predict, folder / "out.csv", with_probabilities=False)
+    run_photos.predict_photos(
+        str(folder), predict, folder / "out.csv", labels=LABELS, with_probabilities=False
+    )
     rows = pd.read_csv(folder / "out.csv")
     capsys.readouterr()
-    run_photos.predict_photos(str(folder), predict, tmp_path / "new.csv", with_probabilities=False)
+    run_photos.predict_photos(
+        str(folder), predict, tmp_path / "new.csv", labels=LABELS, with_probabilities=False
+    )
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "new.csv"), rows)
     printed = capsys.readouterr().out
     assert "4 faces in 4 pictures" in printed
@@ -253,49 +272,67 @@ def test_copies_are_known_wherever_they_are(folder, tmp_path, capsys):
     assert "left out: 1 file that is no picture (1 .csv)" in printed
     copy = folder / "out_pictures" / "a.jpg"
     with pytest.raises(UserError, match=r"a.jpg: was written by fer_jax, .*name the photo itself"):
-        run_photos.predict_photos(str(copy), predict, tmp_path / "x.csv", with_probabilities=False)
+        run_photos.predict_photos(
+            str(copy), predict, tmp_path / "x.csv", labels=LABELS, with_probabilities=False
+        )
     with pytest.raises(UserError, match="none of its pictures is a photo"):
-        run_photos.predict_photos(str(copy.parent), predict, tmp_path / "x.csv", with_probabilities=False)
+        run_photos.predict_photos(
+            str(copy.parent), predict, tmp_path / "x.csv", labels=LABELS, with_probabilities=False
+        )
     assert not list(tmp_path.glob("x*"))
 
 
 def test_copies_of_an_earlier_command_do_not_stay(folder, tmp_path, capsys):
     """Except files that fer_jax has not written."""
     photo((40, 100, 160)).save(folder / "B.JPG")
-    run_photos.predict_photos(str(folder), predict, tmp_path / "out.csv", with_probabilities=False)
+    run_photos.predict_photos(
+        str(folder), predict, tmp_path / "out.csv", labels=LABELS, with_probabilities=False
+    )
     copies = tmp_path / "out_pictures"
     photo().save(copies / "mine.jpg")
     (copies / "text.jpg").write_text("hello")
     for name in ("a.jpg", "B.JPG"):
         (folder / name).unlink()
     capsys.readouterr()
-    run_photos.predict_photos(str(folder), predict, tmp_path / "out.csv", with_probabilities=False)
+    run_photos.predict_photos(
+        str(folder), predict, tmp_path / "out.csv", labels=LABELS, with_probabilities=False
+    )
     assert sorted(path.name for path in copies.iterdir()) == ["mine.jpg", "text.jpg", "turned.jpg"]
     assert f"removed: 2 copies of an earlier command in {copies}/" in capsys.readouterr().out
     # Those beside the rows of a CSV file are not of it either.
     write_homework_csv(tmp_path / "in.csv", draw_faces(2, seed=0))
-    predict_csv(str(tmp_path / "in.csv"), predict, tmp_path / "out.csv", with_probabilities=False)
+    predict_csv(
+        str(tmp_path / "in.csv"), predict, tmp_path / "out.csv", labels=LABELS, with_probabilities=False
+    )
     assert sorted(path.name for path in copies.iterdir()) == ["mine.jpg", "text.jpg"]
 
 
 def test_faces_without_contrast(folder, tmp_path, capsys):
     for name, value in (("black.png", 0), ("white.png", 255)):
         Image.fromarray(np.full((48, 48), value, np.uint8)).save(folder / "more" / name)
-    run_photos.predict_photos(str(folder), predict, tmp_path / "out.csv", with_probabilities=False)
+    run_photos.predict_photos(
+        str(folder), predict, tmp_path / "out.csv", labels=LABELS, with_probabilities=False
+    )
     assert len(pd.read_csv(tmp_path / "out.csv")) == 6
     names = f"{folder / 'more' / 'black.png'}, {folder / 'more' / 'white.png'}"
     assert f"2 of 6 faces have no contrast: {names}" in capsys.readouterr().out
     (folder / "more" / "face.png").unlink()
     with pytest.raises(UserError, match="all 2 faces have no contrast"):
-        run_photos.predict_photos(str(folder / "more"), predict, tmp_path / "b.csv", with_probabilities=False)
+        run_photos.predict_photos(
+            str(folder / "more"), predict, tmp_path / "b.csv", labels=LABELS, with_probabilities=False
+        )
     assert not list(tmp_path.glob("b*"))
 
 
 def test_a_large_picture_decoded_smaller_has_its_own_pixels(folder, tmp_path, monkeypatch, capsys):
-    run_photos.predict_photos(str(folder / "a.jpg"), predict, tmp_path / "a.csv", with_probabilities=False)
+    run_photos.predict_photos(
+        str(folder / "a.jpg"), predict, tmp_path / "a.csv", labels=LABELS, with_probabilities=False
+    )
     whole = pd.read_csv(tmp_path / "a.csv")
     monkeypatch.setattr(read_pictures, "_PIXELS_AT_FULL_SIZE", 640 * 480 - 1)
-    run_photos.predict_photos(str(folder / "a.jpg"), predict, tmp_path / "b.csv", with_probabilities=False)
+    run_photos.predict_photos(
+        str(folder / "a.jpg"), predict, tmp_path / "b.csv", labels=LABELS, with_probabilities=False
+    )
     half = pd.read_csv(tmp_path / "b.csv")
     np.testing.assert_allclose(
         half[["x", "y", "width", "height"]], whole[["x", "y", "width", "height"]], atol=20
@@ -307,6 +344,6 @@ def test_one_broken_picture_is_told_once(tmp_path, capsys):
     (tmp_path / "A.jpg").write_bytes(b"")
     with pytest.raises(UserError, match=r"A.jpg: cannot be read as a picture \(an empty file\)"):
         run_photos.predict_photos(
-            str(tmp_path / "A.jpg"), predict, tmp_path / "o.csv", with_probabilities=False
+            str(tmp_path / "A.jpg"), predict, tmp_path / "o.csv", labels=LABELS, with_probabilities=False
         )
     assert capsys.readouterr() == ("", "")

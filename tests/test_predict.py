@@ -20,6 +20,7 @@ from fer_jax.data.load import find_input
 from fer_jax.data.read_csv import write_homework_csv
 from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
+from fer_jax.labels import LABELS
 from fer_jax.predict import rows
 from fer_jax.predict import run as run_predict
 from fer_jax.predict.faces import predict_csv
@@ -28,7 +29,7 @@ from fer_jax.predict.table import table_header, table_rows, without_boxes
 from tiny_run import run, tiny_config
 
 FACES = draw_faces(21, seed=6)
-OPTIONS = {"with_probabilities": True, "key": "k"}
+OPTIONS = {"labels": LABELS, "with_probabilities": True, "key": "k"}
 
 
 class Stop(BaseException):
@@ -230,7 +231,7 @@ def test_tables():
     chances = np.eye(7, dtype=np.float32)[[3, 1]]
     ids, boxes = ['a,"b', "c\nd"], [(1, 2, 3, 4), (5, 6, 7, 8)]
     with_boxes, without = (
-        table_header(with_boxes=given is not None, with_probabilities=True)
+        table_header(with_boxes=given is not None, labels=LABELS)
         + table_rows(ids, chances, with_probabilities=True, boxes=given)
         for given in (boxes, None)
     )

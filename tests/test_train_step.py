@@ -58,7 +58,7 @@ def step_of(*, model=None, optimizer=None, dropout=0.0, ema_decay=0.0, skip_nonf
         optimizer=optimizer or optax.sgd(0.1),
         normalization=fit_normalization(np.asarray(data().images), kind="global"),
         normalize_kind="global",
-        prepare=make_prepare(**options),
+        prepare=make_prepare(num_classes=7, **options),
         ema_decay=ema_decay,
         skip_nonfinite=skip_nonfinite,
     )
@@ -299,7 +299,8 @@ def test_loop_step_traces_once_and_adds_up():
     for number in [0, 1, 2, 1]:
         state, totals = loop_step(state, totals, data(), order, row(number), KEY)
         rows = np.asarray(order[number])
-        expected_state, metrics = alone(expected_state, Batch(*(leaf[rows] for leaf in data())), KEY)
+        batch = jax.tree.map(lambda leaf, rows=rows: leaf[rows], data())
+        expected_state, metrics = alone(expected_state, batch, KEY)
         loss += 4 * float(metrics["loss"])
         correct += int(metrics["correct"])
     assert traces == 1
@@ -384,7 +385,9 @@ def test_remainder_of_an_epoch_varies():
 def test_sampling_balances_the_classes():
     rng = np.random.default_rng(0)
     labels = rng.choice(7, 7000, p=[0.3, 0.02, 0.1, 0.28, 0.1, 0.1, 0.1]).astype(np.int32)
-    order = epoch_order(KEY, jnp.asarray(labels), 1, batch_size=100, sampling_weights=class_weights(labels))
+    order = epoch_order(
+        KEY, jnp.asarray(labels), 1, batch_size=100, sampling_weights=class_weights(labels, 7)
+    )
     drawn = np.asarray(order).ravel()
     assert scipy.stats.chisquare(np.bincount(labels[drawn], minlength=7)).pvalue > 1e-3
     of_class = np.bincount(drawn, minlength=7000)[labels == 1]  # evenly within a class too
@@ -444,7 +447,7 @@ def test_faces_are_scaled_to_the_side():
         optimizer=optimizer,
         normalization=normalization,
         normalize_kind="none",
-        prepare=make_prepare(),
+        prepare=make_prepare(num_classes=7),
     )
     state, traced = create_state(KEY, model=model, optimizer=optimizer, ema=False), []
 
@@ -503,7 +506,7 @@ def test_skipped_steps_are_counted_and_left_out_of_the_sums():
     for number in range(5):
         if number in (0, 2):
             at = before.replace(step=jnp.asarray(number, jnp.int32))
-            before, metrics = jax.jit(step)(at, Batch(*(part[rows[0]] for part in data())), KEY)
+            before, metrics = jax.jit(step)(at, jax.tree.map(lambda part: part[rows[0]], data()), KEY)
             losses.append(float(metrics["loss"]))
         state, totals = loop_step(state, totals, data(), order, row(number), KEY)
     assert (int(totals.skipped), int(totals.examples), int(totals.bad_step)) == (3, 4, -1)

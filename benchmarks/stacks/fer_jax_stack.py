@@ -87,6 +87,7 @@ def prepare(benchmark: str, network: str, stack: str) -> Work:
 def _setup(model, config, images, labels, *, augmented: bool) -> Setup:
     optimizer = create_optimizer(lambda _: config.learning_rate, weight_decay=config.weight_decay)
     prepare = make_prepare(
+        num_classes=7,
         augmentation=config.augmentation.to_dict() if augmented else None,
         label_smoothing=config.label_smoothing,
     )
@@ -160,6 +161,14 @@ def _evaluate(model, images, labels) -> Work:
 
     def run(calls):
         for _ in range(calls):
-            evaluate(eval_step, state.variables(), normalization, images, labels, batch_size=BATCH_SIZE)
+            evaluate(
+                eval_step,
+                state.variables(),
+                normalization,
+                images,
+                labels,
+                num_classes=7,
+                batch_size=BATCH_SIZE,
+            )
 
     return Work(run, len(images))

@@ -10,7 +10,6 @@ from fer_jax.checkpoints.orbax import Damaged
 from fer_jax.checkpoints.weights import Record, as_tree, from_tree, weight_shapes
 from fer_jax.classifier import Classifier
 from fer_jax.errors import UserError
-from fer_jax.labels import LABELS
 from fer_jax.runtime.files import os_reason
 
 
@@ -72,7 +71,7 @@ def load_best(workdir: Path, *, mine: bool = False) -> Classifier:
     is changed.
 
     Raises:
-      UserError: there is no complete checkpoint, or its labels are not ``LABELS``.
+      UserError: there is no complete checkpoint.
     """
     if not has_checkpoint(workdir):
         raise UserError(f"{workdir}: no checkpoint there; {_advice(workdir)}")
@@ -80,10 +79,8 @@ def load_best(workdir: Path, *, mine: bool = False) -> Classifier:
     complete = [saved for saved in found if saved.record.position is None]
     for saved in sorted(complete, key=lambda saved: rank(saved.record.rows[-1]), reverse=True):
         record = saved.record
-        if tuple(record.labels) != LABELS:
-            raise UserError(f"{workdir}: trained for the labels {record.labels}, expected {list(LABELS)}")
         try:
-            tree = _read_arrays(saved, "weights", as_tree(weight_shapes(record.config)))
+            tree = _read_arrays(saved, "weights", as_tree(weight_shapes(record.config, len(record.labels))))
         except Damaged as damage:
             _report(saved.path, damage, mine=mine)
             continue

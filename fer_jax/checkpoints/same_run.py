@@ -9,21 +9,32 @@ from fer_jax.checkpoints.weights import RANDOM_KEYS, Record
 from fer_jax.errors import UserError
 from fer_jax.runtime.command import Command, Config
 
-EVALUATION_FIELDS = ("dataset", "split", "views", "batch_size", "cache", "skip_broken")
+_OF_DATA = ("dataset", "classes", "votes", "vote_target")
+"""Fields that say together which faces and labels there are: a new ``dataset`` needs new values of all."""
+
+EVALUATION_FIELDS = (*_OF_DATA, "split", "views", "batch_size", "cache", "skip_broken")
 """Fields that a command may change after training; all others come from the checkpoint."""
 
-_OF_THE_COMMAND = ("serve.", "video.", "distributed", "coordinator_address", "num_processes", "process_id")
-"""Fields, or their beginnings, that affect no run: where a command listens, how it looks at videos, which
-processes take part."""
+_OF_THE_COMMAND = ("serve.", "video.", "detector", "faces")
+_OF_THE_COMMAND += ("distributed", "coordinator_address", "num_processes", "process_id")
+"""Fields, or their beginnings, that affect no run: where a command listens, how it finds faces in photos
+and videos, which processes take part."""
 
-_YOUNGER = {"initial_weights": "", "cnn.stem_stride": 2, "cnn.activation": "relu"}
+_YOUNGER = {
+    "initial_weights": "",
+    "cnn.stem_stride": 2,
+    "cnn.activation": "relu",
+    "classes": "",
+    "votes": "",
+    "vote_target": "majority",
+}
 """Fields that older runs lack, with the values that stand for what those runs did."""
 
 _WITHOUT_EFFECT = ("epochs", "seeds")
 """Fields of training that do not change how a checkpoint is evaluated. A run may have got more epochs after
 its best checkpoint, and each of several seeds is a run with one."""
 
-_NOT_OF_TRAINING = ("cache", "dataset", "patience", "skip_broken", "views")
+_NOT_OF_TRAINING = ("cache", "dataset", "patience", "skip_broken", "views", "votes")
 """Fields that may differ when a run is resumed: how its data is read, when it ends, how it is scored then.
 
 The digest of the data says whether it is the same, however its place is spelt today."""
@@ -71,7 +82,10 @@ def config_for_evaluation(record: Record, command: Command, source: str) -> Conf
             f"{source}: trained with other settings ({_changes(refused, old, new)}); they come from "
             f"the checkpoint; only {', '.join(EVALUATION_FIELDS)} may be changed"
         )
-    return record.config | {n: command.config[n] for n in command.overrides if n in EVALUATION_FIELDS}
+    given = {name for name in command.overrides if name in EVALUATION_FIELDS}
+    if "dataset" in given:
+        given |= set(_OF_DATA)
+    return record.config | {name: command.config[name] for name in given}
 
 
 def differing_network(saved: Config, config: Config) -> dict[str, Any]:

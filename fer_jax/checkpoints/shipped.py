@@ -16,7 +16,6 @@ from fer_jax.checkpoints.weights import Record, Weights, as_tree, from_tree, wei
 from fer_jax.classifier import Classifier
 from fer_jax.data.compressed import DAMAGED_ARRAYS
 from fer_jax.errors import UserError
-from fer_jax.labels import LABELS
 from fer_jax.runtime.files import one_line, os_reason, replacing, write_json
 from fer_jax.runtime.signals import held
 
@@ -74,10 +73,8 @@ def read(name: str, folder: Path | None = None) -> Classifier:
         known = ", ".join(names(folder)) or "none"
         raise UserError(f"{name}: no such run, and no weights of this name come with fer_jax ({known})")
     about = read_about(name, folder)
-    if tuple(about["labels"]) != LABELS:
-        raise UserError(f"{folder / name}.json: labels are {about['labels']}, expected {list(LABELS)}")
     arrays = _read_arrays(folder / f"{name}.npz")
-    shapes = _by_name(weight_shapes(about["config"]))
+    shapes = _by_name(weight_shapes(about["config"], len(about["labels"])))
     for key, leaf in shapes.items():
         found = arrays[key].shape if key in arrays else "none"
         if found != leaf.shape:

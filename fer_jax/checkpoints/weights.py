@@ -52,9 +52,9 @@ RANDOM_KEYS = 2
 """How this version draws random numbers: the order of the faces and each step have separate keys."""
 
 
-def weight_shapes(config: Mapping[str, Any]) -> Weights:
-    """The shapes and dtypes of the weights that a config makes."""
-    model = create_model(config["model"], config[config["model"]])
+def weight_shapes(config: Mapping[str, Any], num_classes: int) -> Weights:
+    """The shapes and dtypes of the weights that a config makes for so many classes."""
+    model = create_model(config["model"], config[config["model"]], num_classes)
     variables = jax.eval_shape(lambda key: init_variables(model, key), jax.random.key(0))
     statistic = np.zeros(normalization_shape(config["normalize"]), np.float32)
     return Weights(variables, Normalization(statistic, statistic))

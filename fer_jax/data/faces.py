@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fer_jax.labels import LABELS
+
 
 @dataclass(frozen=True, eq=False)
 class Faces:
@@ -13,39 +15,51 @@ class Faces:
 
     Attributes:
       images: uint8 (N, 48, 48, 1), 0 black to 255 white.
-      labels: int32 (N,), an index into ``LABELS``; None where the source has no labels.
+      labels: int32 (N,), an index into the names of the classes; None where the source has no labels.
       ids: (N,) of str; the source's own id, the row number from 0, or the picture's path.
+      targets: float32 (N, K), a distribution over the K classes to learn from; None where the labels are all.
     """
 
     images: np.ndarray
     labels: np.ndarray | None
     ids: np.ndarray
+    targets: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def take(self, rows: np.ndarray | slice) -> "Faces":
         """The faces at ``rows``: an int array of indices, a bool mask (N,) or a slice."""
-        labels = None if self.labels is None else self.labels[rows]
-        return Faces(self.images[rows], labels, self.ids[rows])
+        labels, targets = (None if a is None else a[rows] for a in (self.labels, self.targets))
+        return Faces(self.images[rows], labels, self.ids[rows], targets)
+
+    def labelled(self, labels: np.ndarray, targets: np.ndarray | None = None) -> "Faces":
+        """The same faces with other labels, and the targets if there are some."""
+        return Faces(self.images, labels, self.ids, targets)
 
 
 class Splits(NamedTuple):
     """The parts of a data set; ``test`` is None where the source has none.
 
-    ``notes`` are lines to print: how the split was made, what was odd.
+    ``notes`` are lines to print: how the split was made, what was odd. ``labels`` are the names of the
+    classes.
     """
 
     train: Faces
     validation: Faces
     test: Faces | None
     notes: tuple[str, ...] = ()
+    labels: tuple[str, ...] = LABELS
 
 
 def digest(splits: Splits) -> str:
-    """A digest that changes with any training or validation pixel or label."""
+    """A digest that changes with any training or validation pixel, label or target, and with the classes."""
     h = hashlib.blake2b(digest_size=16)
     for part in (splits.train, splits.validation):
         h.update(np.ascontiguousarray(part.images))
         h.update(np.ascontiguousarray(part.labels))
+        if part.targets is not None:
+            h.update(np.ascontiguousarray(part.targets))
+    if splits.labels != LABELS:  # runs of earlier versions had no others
+        h.update("\n".join(splits.labels).encode())
     return h.hexdigest()

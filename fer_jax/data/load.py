@@ -5,12 +5,13 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fer_jax.data import kaggle, photos
+from fer_jax.data import kaggle, photos, votes
 from fer_jax.data.cache import cached_read_csv
+from fer_jax.data.class_names import EIGHT
 from fer_jax.data.contrast import describe_flat, has_contrast
 from fer_jax.data.faces import Faces, Splits, digest
 from fer_jax.data.find_pictures import Found, Other, describe, find_pictures, require_pictures
@@ -23,6 +24,21 @@ from fer_jax.errors import UserError
 from fer_jax.labels import LABELS, SIDE
 from fer_jax.runtime.files import expand_user
 from fer_jax.runtime.words import number_of
+
+
+class Parts(NamedTuple):
+    """A data set as its source has it.
+
+    Attributes:
+      faces: by part: ``train``, ``validation``, ``test``, or ``all``.
+      labels: names of the classes.
+      notes: lines to print.
+    """
+
+    faces: dict[str, Faces]
+    labels: tuple[str, ...]
+    notes: tuple[str, ...]
+
 
 _PART_OF = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 
@@ -45,9 +61,10 @@ def load_to_score(config: Mapping[str, Any], *, trained_on: str) -> Splits:
     dataset = config["dataset"]
     if dataset == "synthetic":
         return load_dataset(config)
-    parts, odd = _read_parts(dataset, **_reading(config))
+    source = _read_parts(dataset, **_reading(config))
+    parts = source.faces
     try:
-        splits = _split(dataset, parts, odd, **_drawing(config))
+        splits = _split(dataset, source, **_drawing(config))
     except UserError:  # too few faces to draw some of them, or none to train on
         splits = None
     if splits and ("validation" in parts or digest(splits) == trained_on):
@@ -63,13 +80,14 @@ def load_to_score(config: Mapping[str, Any], *, trained_on: str) -> Splits:
         )
     if not len(validation):
         note = f"{dataset} has test faces alone"
-    splits = Splits(none, validation, parts.get("test"))
-    return splits._replace(notes=(note, *odd, *_without_contrast(splits)))
+    splits = Splits(none, validation, parts.get("test"), labels=source.labels)
+    return splits._replace(notes=(note, *source.notes, *_without_contrast(splits)))
 
 
-def _reading(config: Mapping[str, Any]) -> dict[str, bool]:
-    """The options of ``_read_parts``; runs of earlier versions lack ``skip_broken``."""
-    return {"cache": config["cache"], "skip_broken": config.get("skip_broken", False)}
+def _reading(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of ``_read_parts``; runs of earlier versions lack some fields."""
+    younger = {"skip_broken": False, "classes": "", "votes": "", "vote_target": "majority"}
+    return {"cache": config["cache"]} | {name: config.get(name, value) for name, value in younger.items()}
 
 
 def _drawing(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,9 +112,7 @@ def labelled_faces(splits: Splits, *, split: str, dataset: str) -> Faces:
     return faces
 
 
-def load_splits(
-    dataset: str, *, validation_fraction: float, seed: int, cache: bool = True, skip_broken: bool = False
-) -> Splits:
+def load_splits(dataset: str, *, validation_fraction: float, seed: int, **reading: Any) -> Splits:
     """Load a labelled data set, and split it.
 
     A split of the source is kept: train on Training, choose on PublicTest, test on PrivateTest.
@@ -107,8 +123,12 @@ def load_splits(
       validation_fraction: share of the training faces to draw for validation where the source has none:
         stratified by class, with all copies of a face in the same part.
       seed: of the draw.
-      cache: whether a parsed CSV file is kept for the next time (see ``cached_read_csv``).
-      skip_broken: whether pictures that cannot be read are left out instead of refused.
+      reading: how to read it; all of these may be left out.
+        cache: whether a parsed CSV file is kept for the next time (see ``cached_read_csv``).
+        skip_broken: whether pictures that cannot be read are left out instead of refused.
+        classes: what the numbers of the labels mean, or which classes to take; see ``config.classes``.
+        votes: path of FER+'s votes, row by row for a CSV file; they replace its labels.
+        vote_target: see ``votes.label_by_votes``.
 
     Returns:
       The parts, with labels. The notes say how validation was made, how many of its faces also occur byte
@@ -117,25 +137,71 @@ def load_splits(
     Raises:
       UserError: the source cannot be read, has no labels or no faces to train on, or cannot be split.
     """
-    parts, odd = _read_parts(dataset, cache=cache, skip_broken=skip_broken)
-    return _split(dataset, parts, odd, validation_fraction=validation_fraction, seed=seed)
+    source = _read_parts(dataset, **reading)
+    return _split(dataset, source, validation_fraction=validation_fraction, seed=seed)
 
 
-def _read_parts(dataset: str, *, cache: bool, skip_broken: bool) -> tuple[dict[str, Faces], tuple[str, ...]]:
-    """Read the labelled faces of a data set, by part, and remarks."""
+def _read_parts(
+    dataset: str,
+    *,
+    cache: bool = True,
+    skip_broken: bool = False,
+    classes: str = "",
+    votes: str = "",
+    vote_target: str = "majority",
+) -> Parts:
+    """Read the labelled faces of a data set."""
     if dataset.startswith(kaggle.PREFIX):
         path = str(kaggle.download(dataset.removeprefix(kaggle.PREFIX)))
     else:
         path = expand_user(dataset)  # a shell leaves the ~ in --config.dataset=~/faces alone
     if os.path.isdir(path):
-        return read_picture_set(path, skip_broken=skip_broken)
-    return _parts(cached_read_csv(path, require_labels=True, cache=cache)), ()
+        if votes:
+            raise UserError(f"config.votes: {votes} has votes for the rows of a CSV file; {path} is a folder")
+        found = read_picture_set(path, skip_broken=skip_broken)
+        return Parts(found.parts, LABELS, found.notes)
+    table = cached_read_csv(path, require_labels=not votes, cache=cache)
+    if votes:
+        return _by_votes(dataset, table, votes, vote_target)
+    return Parts(_parts(table), LABELS, ())
 
 
-def _split(
-    dataset: str, parts: dict[str, Faces], odd: tuple[str, ...], *, validation_fraction: float, seed: int
-) -> Splits:
-    """Make the splits of the parts of a data set; draw validation faces where it has none."""
+def _by_votes(dataset: str, table: CsvTable, path: str, target: str) -> Parts:
+    """Label the faces of a CSV file by FER+'s votes. Only training faces need no majority."""
+    voted = votes.read_votes(expand_user(path))
+    _check_same_rows(dataset, table, path, voted)
+    parts, notes = {}, []
+    for part, mask in _masks(table).items():
+        part_target = target if part == "train" else "majority"
+        faces = votes.label_by_votes(table.faces.take(mask), voted.counts[mask], target=part_target)
+        has = "a majority" if part_target == "majority" else "enough votes"
+        notes.append(f"votes of {path}: {len(faces):,} of {mask.sum():,} {part} faces have {has}")
+        if len(faces):
+            parts[part] = faces
+    if not parts:
+        raise UserError(f"{path}: no face of {dataset} has a majority of votes")
+    return Parts(parts, EIGHT, tuple(notes))
+
+
+def _check_same_rows(dataset: str, table: CsvTable, path: str, voted: votes.Votes) -> None:
+    """Raise UserError unless the votes belong to the rows of the table."""
+    rows, count = len(table.faces), len(voted.counts)
+    if rows != count:
+        raise UserError(
+            f"{path}: has votes for {number_of(count, 'face')}, and {dataset} has {number_of(rows, 'face')}; "
+            "one row of votes for each row of faces was expected, in the same order"
+        )
+    if table.usage is not None and voted.usage is not None and (voted.usage != table.usage).any():
+        row = int(np.flatnonzero(voted.usage != table.usage)[0])
+        raise UserError(
+            f"{path}, line {row + 2}: Usage is {voted.usage[row]}, and {table.usage[row]} in {dataset}; "
+            "the rows of both files must be in the same order"
+        )
+
+
+def _split(dataset: str, source: Parts, *, validation_fraction: float, seed: int) -> Splits:
+    """Make the splits of a data set; draw validation faces where it has none."""
+    parts = source.faces
     train = parts.get("train") or parts.get("all")
     if not train:
         raise UserError(f"{dataset}: no faces to train on, only for {' and '.join(parts)}")
@@ -143,10 +209,9 @@ def _split(
         note = f"{len(train):,} training and {len(validation):,} validation faces, split as in {dataset}"
     else:
         train, validation, note = _draw(dataset, train, validation_fraction, seed)
-    splits = Splits(train, validation, parts.get("test"))
-    return splits._replace(
-        notes=(note, _overlap(splits), *odd, *_untaught(splits), *_without_contrast(splits))
-    )
+    splits = Splits(train, validation, parts.get("test"), labels=source.labels)
+    odd = (*source.notes, *_untaught(splits), *_without_contrast(splits))
+    return splits._replace(notes=(note, _overlap(splits), *odd))
 
 
 def _overlap(splits: Splits) -> str:
@@ -158,10 +223,10 @@ def _overlap(splits: Splits) -> str:
 
 
 def _untaught(splits: Splits) -> Iterator[str]:
-    """Make a line if there are expressions that are never taught."""
-    counts = np.bincount(splits.train.labels, minlength=len(LABELS))
-    taught = [label for label, count in zip(LABELS, counts, strict=True) if count]
-    missing = [label for label in LABELS if label not in taught]
+    """Make a line if there are classes that are never taught."""
+    counts = np.bincount(splits.train.labels, minlength=len(splits.labels))
+    taught = [label for label, count in zip(splits.labels, counts, strict=True) if count]
+    missing = [label for label in splits.labels if label not in taught]
     if len(taught) == 1:
         yield f"all training faces are {taught[0]}: a network that learns from them answers nothing else"
     elif missing:
@@ -178,11 +243,16 @@ def _without_contrast(splits: Splits) -> Iterator[str]:
 
 
 def load_unlabelled(
-    path: str | os.PathLike, *, most: int | None = None, say: Callable[[str], None] = lambda line: None
+    path: str | os.PathLike,
+    *,
+    most: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    detector: str = "",
+    whole: bool = False,
 ) -> Faces:
     """Load faces to look at: those of a CSV file of any layout, of a picture or of a folder of pictures.
 
-    Pictures are read by ``photos.read_photos``; ids are their paths.
+    Pictures are read by ``photos.read_photos``, with ``detector`` and ``whole``; ids are their paths.
 
     Args:
       path: see ``find_input``.
@@ -202,7 +272,7 @@ def load_unlabelled(
     for line in describe(found.others):
         say(f"left out: {line}")
     images, ids = [np.zeros((0, SIDE, SIDE, 1), np.uint8)], []
-    for photo in photos.read_photos(found.paths):
+    for photo in photos.read_photos(found.paths, detector=detector, whole=whole):
         if isinstance(photo, UserError):
             if len(found.paths) == 1:
                 raise photo
@@ -254,10 +324,15 @@ def find_input(path: str | os.PathLike, *, videos: bool = False) -> Found | None
 
 def _parts(table: CsvTable) -> dict[str, Faces]:
     """The rows of a CSV file by part; those without rows are left out."""
+    return {part: table.faces.take(mask) for part, mask in _masks(table).items()}
+
+
+def _masks(table: CsvTable) -> dict[str, np.ndarray]:
+    """By part, a mask bool (N,) of its rows; parts without rows are left out."""
     if table.usage is None:
-        return {"all": table.faces}
+        return {"all": np.ones(len(table.faces), bool)}
     masks = {part: table.usage == usage for usage, part in _PART_OF.items()}
-    return {part: table.faces.take(mask) for part, mask in masks.items() if mask.any()}
+    return {part: mask for part, mask in masks.items() if mask.any()}
 
 
 def _draw(dataset: str, faces: Faces, fraction: float, seed: int) -> tuple[Faces, Faces, str]:

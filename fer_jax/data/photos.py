@@ -14,6 +14,9 @@ from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
 
 _SMALLEST_FACE, _LARGEST_FACE = 40, 64  # pixels of a picture that is a face; FER2013's are 48
+_MOST_WHOLE, _MOST_OBLONG, _FILLED = 256, 1.25, 0.6
+"""Of pictures that may be taken whole: the longest side in pixels; the longer side by the shorter; the share
+of the longer side that the square of a face has, if one is found."""
 _BOX_COLOUR = "#0072B2"  # Okabe and Ito's blue
 
 
@@ -36,16 +39,23 @@ class Photo(NamedTuple):
     faces: np.ndarray
     remarks: tuple[str, ...]
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the picture was taken whole as a face."""
+        return self.boxes == [Box(0, 0, *self.picture.size)]
+
     def places(self) -> list[tuple[int, int, int, int]]:
         """x, y, width, height of the boxes in whole pixels of the file."""
         scale = self.size[0] / self.picture.width
         return [whole_pixels(Box(*(value * scale for value in box)), self.size) for box in self.boxes]
 
 
-def read_photos(paths: Iterable[str | os.PathLike]) -> Iterator[Photo | UserError]:
-    """Yield each picture by ``read_photo``, or the error that says why it cannot be read.
+def read_photos(
+    paths: Iterable[str | os.PathLike], *, detector: str = "", whole: bool = False
+) -> Iterator[Photo | UserError]:
+    """Yield each picture with its faces by ``faces_of``, or the error that says why it cannot be read.
 
-    Raises UserError if OpenCV is needed and not installed.
+    Raises UserError as ``faces_of``.
     """
     for path in paths:
         try:
@@ -53,7 +63,8 @@ def read_photos(paths: Iterable[str | os.PathLike]) -> Iterator[Photo | UserErro
         except UserError as error:
             yield error
         else:
-            yield Photo(str(path), opened.picture, opened.size, *faces_of(opened.picture), opened.remarks)
+            faces = faces_of(opened.picture, detector=detector, whole=whole)
+            yield Photo(str(path), opened.picture, opened.size, *faces, opened.remarks)
 
 
 def find_faces(picture: Image.Image, *, detector: str = "") -> list[Box]:
@@ -87,6 +98,18 @@ def is_face(picture: Image.Image) -> bool:
     return all(_SMALLEST_FACE <= side <= _LARGEST_FACE for side in picture.size)
 
 
+def is_cropped(picture: Image.Image, boxes: Sequence[Box]) -> bool:
+    """Whether a picture looks like a face that was cropped already, with the boxes that are found in it.
+
+    It is nearly square, of 40 to 256 pixels a side, and shows no face to the detector, or one that fills it.
+    Those of RAF-DB have 100 pixels, those of AffectNet 224.
+    """
+    shorter, longer = sorted(picture.size)
+    if shorter < _SMALLEST_FACE or longer > _MOST_WHOLE or longer > _MOST_OBLONG * shorter:
+        return False
+    return not boxes or (len(boxes) == 1 and boxes[0].width >= _FILLED * longer)
+
+
 def any_photo(paths: Iterable[str | os.PathLike]) -> bool:
     """Whether one of the pictures that can be read is no face, by the size in its header."""
     for path in paths:
@@ -105,7 +128,7 @@ def faces_of(
     Args:
       picture: upright, of mode L or RGB.
       detector: as in ``make_detector``.
-      whole: whether larger pictures may be faces, too.
+      whole: whether a larger picture that ``is_cropped`` is taken whole, too.
 
     Returns:
       Their boxes, as wide as what the network sees, from left to right; and the faces uint8 (N, 48, 48, 1).
@@ -113,7 +136,9 @@ def faces_of(
     Raises:
       UserError: what the detector needs is not installed.
     """
-    boxes = [Box(0, 0, *picture.size)] if is_face(picture) else find_faces(picture, detector=detector)
+    boxes = [] if is_face(picture) else find_faces(picture, detector=detector)
+    if is_face(picture) or (whole and is_cropped(picture, boxes)):
+        boxes = [Box(0, 0, *picture.size)]
     return boxes, crop_faces(picture, boxes)
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 
 from fer_jax.errors import UserError
-from fer_jax.labels import NUM_CLASSES
 
 
 def stratified_split(
@@ -16,7 +15,7 @@ def stratified_split(
 
     Args:
       images: uint8 (N, ...).
-      labels: int (N,), below ``NUM_CLASSES``.
+      labels: int (N,), 0 or more.
       fraction: between 0 and 1.
       seed: any integer.
 
@@ -30,7 +29,7 @@ def stratified_split(
         raise UserError(f"validation_fraction is {fraction}; expected a number between 0 and 1")
     picture = _number_pictures(images)
     # rows_of[p, c]: rows with picture p and label c. Copies may disagree about the label.
-    rows_of = np.zeros((picture.max(initial=-1) + 1, NUM_CLASSES), np.int64)
+    rows_of = np.zeros((picture.max(initial=-1) + 1, labels.max(initial=-1) + 1), np.int64)
     np.add.at(rows_of, (picture, labels), 1)
     shuffled = np.random.default_rng(seed % 2**64).permutation(len(rows_of))
 

@@ -30,7 +30,7 @@ def empty_bins() -> Bins:
 
 
 def add_to_bins(bins: Bins, probabilities: jax.Array, labels: jax.Array, mask: jax.Array) -> Bins:
-    """Add probabilities float32 (N, 7) with labels int32 (N,), where ``mask`` bool (N,) is True."""
+    """Add probabilities float32 (N, K) with labels int32 (N,), where ``mask`` bool (N,) is True."""
     confidence = jnp.max(probabilities, -1)
     correct = jnp.argmax(probabilities, -1) == labels
     number = jnp.clip((confidence * NUM_BINS).astype(jnp.int32), 0, NUM_BINS - 1)
@@ -55,7 +55,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     al., "On Calibration of Modern Neural Networks", 2017.
 
     Args:
-      logits: float32 (V, N, 7); the probabilities of the V test-time views are averaged.
+      logits: float32 (V, N, K); the probabilities of the V test-time views are averaged.
       labels: int32 (N,).
     """
     from scipy import optimize, special

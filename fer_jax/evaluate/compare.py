@@ -62,7 +62,7 @@ def compare_seeds(command: Command) -> None:
     }
     if _are_same(faces):
         seen = [c.predict(faces[0].images, views=c.config["views"]) for c in classifiers]
-        ensemble = summarize(score_probabilities(np.mean(seen, 0), faces[0].labels))
+        ensemble = summarize(score_probabilities(np.mean(seen, 0), faces[0].labels), classifiers[0].labels)
         summary["ensemble"] = {name: ensemble[name] for name in _FORMATS}
     else:
         print("  no ensemble: the seeds drew different validation faces, which others of them trained on")
@@ -121,7 +121,7 @@ def _score_all(
     printed: set[str] = set()
     faces, results = [], []
     for folder, classifier in zip(folders, classifiers, strict=True):
-        faces.append(load_scored(classifier, printed, weights=f"the weights of {folder}")[1])
+        faces.append(load_scored(classifier, printed, weights=f"the weights of {folder}").faces)
     for folder, classifier, scored in zip(folders, classifiers, faces, strict=True):
         result, bins = score(classifier, scored)
         report(result, bins, folder, classifier, quiet=True)

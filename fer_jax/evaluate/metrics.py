@@ -1,12 +1,12 @@
 """Compute figures of merit from a confusion matrix, int (K, K), rows true, columns predicted."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fer_jax.evaluate.calibration import expected_calibration_error
 from fer_jax.evaluate.step import Evaluation
-from fer_jax.labels import LABELS
 
 
 def accuracy(confusion: np.ndarray) -> float:
@@ -48,12 +48,15 @@ def macro_f1(confusion: np.ndarray) -> float:
     return float(precision_recall_f1(confusion)[2][occurs].mean()) if occurs.any() else 0.0
 
 
-def summarize(result: Evaluation) -> dict[str, Any]:
-    """Return the figures of ``eval/metrics.json`` that follow from the scores of a split."""
+def summarize(result: Evaluation, labels: Sequence[str]) -> dict[str, Any]:
+    """Return the figures of ``eval/metrics.json`` that follow from the scores of a split.
+
+    ``labels`` are the names of the K classes.
+    """
     confusion = result.confusion
     per_class = {
         label: {"precision": p.item(), "recall": r.item(), "f1": f1.item(), "support": n.item()}
-        for label, p, r, f1, n in zip(LABELS, *precision_recall_f1(confusion), confusion.sum(1), strict=True)
+        for label, p, r, f1, n in zip(labels, *precision_recall_f1(confusion), confusion.sum(1), strict=True)
     }
     return {
         "num_examples": int(confusion.sum()),

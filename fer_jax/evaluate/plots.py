@@ -1,13 +1,13 @@
 """Draw the pictures of ``eval/``: confusion matrix and reliability diagram."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from fer_jax.data.kaggle import PREFIX
 from fer_jax.evaluate.calibration import Bins, expected_calibration_error
-from fer_jax.labels import LABELS
 from fer_jax.runtime.figures import BLUE, save_figure, subplots
 
 
@@ -18,17 +18,25 @@ def run_title(workdir: Path, dataset: str) -> str:
     return f"{'/'.join(workdir.resolve().parts[-2:])}, {data}"
 
 
-def save_confusion_matrix(path: str | os.PathLike, confusion: np.ndarray, *, title: str) -> None:
-    """Draw counts and row percentages of ``confusion``, int (7, 7), rows true, columns predicted."""
-    figure, axis = subplots(figsize=(7.5, 6.5))
+def save_confusion_matrix(
+    path: str | os.PathLike, confusion: np.ndarray, labels: Sequence[str], *, title: str
+) -> None:
+    """Draw counts and row percentages of ``confusion``, int (K, K), rows true, columns predicted.
+
+    With more than 15 classes the cells have only colours: numbers would be too small to read.
+    """
+    count = len(labels)
+    size = max(7.5, 0.85 * min(count, 15) + 1.5, 0.25 * count + 2)
+    figure, axis = subplots(figsize=(size, size - 1))
     shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     picture = axis.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
-    for row, column in np.ndindex(confusion.shape):
+    for row, column in np.ndindex(confusion.shape) if count <= 15 else ():
         text = f"{confusion[row, column]:,}\n{shares[row, column]:.0%}"
         color = "white" if shares[row, column] > 0.5 else "black"
         axis.text(column, row, text, ha="center", va="center", color=color, fontsize=9)
-    axis.set_xticks(range(len(LABELS)), LABELS, rotation=30)
-    axis.set_yticks(range(len(LABELS)), LABELS)
+    slanted = {"rotation": 30} if count <= 8 else {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
+    axis.set_xticks(range(count), labels, **slanted)
+    axis.set_yticks(range(count), labels)
     axis.set(xlabel="predicted", ylabel="true", title=title)
     figure.colorbar(picture, label="% of the true class", shrink=0.8)
     save_figure(figure, path)

@@ -1,12 +1,13 @@
 """Score a network on a split, and report it on the screen and in ``eval/``."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from fer_jax.classifier import Classifier
+from fer_jax.data.class_names import relabel
 from fer_jax.data.faces import Faces, Splits, digest
 from fer_jax.data.load import labelled_faces, load_to_score
 from fer_jax.data.split import rows_shared
@@ -14,16 +15,27 @@ from fer_jax.evaluate import plots
 from fer_jax.evaluate.calibration import Bins
 from fer_jax.evaluate.metrics import accuracy_interval, summarize
 from fer_jax.evaluate.step import evaluate, make_eval_step
-from fer_jax.labels import LABELS
 from fer_jax.runtime.files import write_json, write_text
 from fer_jax.runtime.progress import announced
 from fer_jax.runtime.signals import held
 from fer_jax.runtime.words import number_of
 
 
-def load_scored(
-    classifier: Classifier, printed: set[str], *, weights: str = "the weights"
-) -> tuple[Splits, Faces]:
+class Scored(NamedTuple):
+    """A data set to score a network on.
+
+    Attributes:
+      splits: as loaded.
+      faces: those of the split to score, labelled by the classes of the network.
+      unnamed: how many faces of the split have a class that the network does not know.
+    """
+
+    splits: Splits
+    faces: Faces
+    unnamed: int
+
+
+def load_scored(classifier: Classifier, printed: set[str], *, weights: str = "the weights") -> Scored:
     """Load the data set of the classifier's config, and the labelled faces in it to score.
 
     Print the notes of the data set, and a warning if the weights may have been trained on the faces to score.
@@ -39,7 +51,11 @@ def load_scored(
     config = classifier.config
     splits = load_to_score(config, trained_on=classifier.record.data["digest"])
     faces = labelled_faces(splits, split=config["split"], dataset=config["dataset"])
+    faces, left_out = relabel(faces, splits.labels, classifier.labels)
     notes = list(splits.notes)
+    if left_out:
+        classes = " and ".join(f"{number_of(count, 'face')} of {name}" for name, count in left_out.items())
+        notes.append(f"left out: {classes}, which the network does not know")
     if classifier.record.data["digest"] != digest(splits):
         has = f"{config['dataset']} has{' for training' if len(splits.train) else ''}"
         notes.append(
@@ -50,17 +66,21 @@ def load_scored(
         if note not in printed:
             print(f"  {note}")
     printed.update(notes)
-    return splits, faces
+    return Scored(splits, faces, sum(left_out.values()))
 
 
-def score_and_report(classifier: Classifier, splits: Splits, workdir: Path) -> None:
+def score_and_report(classifier: Classifier, scored: Scored, workdir: Path) -> None:
     """Score the split and the views of the classifier's config, and report them.
 
     Print also the accuracy on the faces that do not occur in training.
     """
-    faces = getattr(splits, classifier.config["split"])
-    report(*score(classifier, faces), workdir, classifier)
-    apart = ~rows_shared(faces.images, splits.train.images)
+    faces = scored.faces
+    result, bins = score(classifier, faces)
+    report(result, bins, workdir, classifier)
+    if scored.unnamed:
+        share = result["accuracy"] * len(faces) / (len(faces) + scored.unnamed)
+        print(f"with the {scored.unnamed:,} faces that it cannot name counted as wrong: {share:.2%}")
+    apart = ~rows_shared(faces.images, scored.splits.train.images)
     if 0 < apart.sum() < len(faces):
         rest, _ = score(classifier, faces.take(apart))
         print(f"without the {np.sum(~apart)} faces that also occur in training: {rest['accuracy']:.2%}")
@@ -76,9 +96,14 @@ def score(classifier: Classifier, faces: Faces) -> tuple[dict[str, Any], Bins]:
             classifier.weights.normalization,
             faces.images,
             faces.labels,
+            num_classes=len(classifier.labels),
             batch_size=min(config["batch_size"], len(faces)),
         )
-    return {"split": config["split"], "views": config["views"], **summarize(result)}, result.bins
+    return {
+        "split": config["split"],
+        "views": config["views"],
+        **summarize(result, classifier.labels),
+    }, result.bins
 
 
 def report(
@@ -99,22 +124,26 @@ def _write(folder: Path, text: str, result: dict[str, Any], bins: Bins, run: str
     write_json(folder / "metrics.json", result)
     write_text(folder / "report.txt", text + "\n")
     confusion = np.array(result["confusion_matrix"])
-    table = pd.DataFrame(confusion, index=pd.Index(LABELS, name="true"), columns=LABELS)
+    labels = list(result["per_class"])
+    table = pd.DataFrame(confusion, index=pd.Index(labels, name="true"), columns=labels)
     write_text(folder / "confusion_matrix.csv", table.to_csv())
     faces = number_of(result["num_examples"], "face")
     title = f"{run}\n{result['split']}: {result['accuracy']:.1%} of {faces}"
-    plots.save_confusion_matrix(folder / "confusion_matrix.png", confusion, title=title)
+    plots.save_confusion_matrix(folder / "confusion_matrix.png", confusion, labels, title=title)
     title = f"{run}\n{result['split']}, views: {result['views']}"
     plots.save_reliability(folder / "reliability.png", bins, title=title)
 
 
 def report_text(result: dict[str, Any], *, epoch: int) -> str:
     """Format a result as aligned text: matrix (rows true, columns predicted), table of classes, totals."""
-    width = max(map(len, LABELS))
-    header = f"{'true / predicted':<{width + 8}}" + "".join(f"{label:>9}" for label in LABELS)
+    labels = list(result["per_class"])
+    width = max(map(len, labels))
+    # Without the blanks in front, long names would run into each other.
+    header = f"{'true / predicted':<{width + 8}}" + "".join(f"{label:>{_cell(label)}}" for label in labels)
     matrix = [
-        f"{label:<{width + 8}}" + "".join(f"{count:>9,}" for count in counts)
-        for label, counts in zip(LABELS, result["confusion_matrix"], strict=True)
+        f"{label:<{width + 8}}"
+        + "".join(f"{count:>{_cell(name)},}" for name, count in zip(labels, counts, strict=True))
+        for label, counts in zip(labels, result["confusion_matrix"], strict=True)
     ]
     classes = [f"{'':<{width}}  precision     recall         f1    support"]
     for label, figures in result["per_class"].items():
@@ -130,3 +159,8 @@ def report_text(result: dict[str, Any], *, epoch: int) -> str:
         f"expected calibration error {result['expected_calibration_error']:.2%}"
     )
     return "\n".join([header, *matrix, "", *classes, "", totals])
+
+
+def _cell(label: str) -> int:
+    """The width of a class's column in the matrix."""
+    return max(9, len(label) + 2)

@@ -18,5 +18,4 @@ def run(command: Command) -> None:
         compare_seeds(command)
     else:
         classifier = choose(command)
-        splits, _ = load_scored(classifier, set())
-        score_and_report(classifier, splits, command.workdir)
+        score_and_report(classifier, load_scored(classifier, set()), command.workdir)

@@ -10,7 +10,6 @@ from jax.sharding import Mesh
 
 from fer_jax.data.batches import padded_batches
 from fer_jax.evaluate.calibration import Bins, add_to_bins, empty_bins
-from fer_jax.labels import NUM_CLASSES
 from fer_jax.runtime.sharding import replicate, replicated, share_out
 from fer_jax.transforms.normalize import Normalization
 
@@ -19,7 +18,7 @@ class Scores(NamedTuple):
     """Sums over faces whose probabilities are compared with their labels.
 
     Attributes:
-      confusion: int32 (7, 7), rows true, columns predicted.
+      confusion: int32 (K, K) for K classes, rows true, columns predicted.
       loss: float32 (), sum of the cross-entropies.
       bins: see ``calibration.Bins``.
     """
@@ -30,20 +29,20 @@ class Scores(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """The scores of a split on the host: ``confusion`` int64 (7, 7), mean ``loss``, and ``bins``."""
+    """The scores of a split on the host: ``confusion`` int64 (K, K), mean ``loss``, and ``bins``."""
 
     confusion: np.ndarray
     loss: float
     bins: Bins
 
 
-def empty_scores() -> Scores:
+def empty_scores(num_classes: int) -> Scores:
     """Return the scores before the first face."""
-    return Scores(jnp.zeros((NUM_CLASSES, NUM_CLASSES), jnp.int32), jnp.zeros(()), empty_bins())
+    return Scores(jnp.zeros((num_classes, num_classes), jnp.int32), jnp.zeros(()), empty_bins())
 
 
 def add_scores(scores: Scores, log_probabilities: jax.Array, labels: jax.Array, mask: jax.Array) -> Scores:
-    """Add log-probabilities float32 (N, 7) of faces with labels int32 (N,) to the scores.
+    """Add log-probabilities float32 (N, K) of faces with labels int32 (N,) to the scores.
 
     ``mask`` bool (N,) is False on padding, which adds nothing.
     """
@@ -57,10 +56,10 @@ def add_scores(scores: Scores, log_probabilities: jax.Array, labels: jax.Array, 
 
 
 def score_probabilities(probabilities: np.ndarray, labels: np.ndarray) -> Evaluation:
-    """Score probabilities float (N, 7) against labels int (N,)."""
+    """Score probabilities float (N, K) against labels int (N,)."""
     logs = jnp.log(jnp.maximum(jnp.asarray(probabilities, jnp.float32), 1e-30))
-    mask = jnp.ones(len(labels), bool)
-    return _to_host(add_scores(empty_scores(), logs, jnp.asarray(labels, jnp.int32), mask), len(labels))
+    mask, empty = jnp.ones(len(labels), bool), empty_scores(probabilities.shape[1])
+    return _to_host(add_scores(empty, logs, jnp.asarray(labels, jnp.int32), mask), len(labels))
 
 
 def make_eval_step(forward: Callable, mesh: Mesh | None = None) -> Callable:
@@ -82,6 +81,7 @@ def evaluate(
     images: np.ndarray,
     labels: np.ndarray,
     *,
+    num_classes: int,
     batch_size: int,
     mesh: Mesh | None = None,
 ) -> Evaluation:
@@ -92,10 +92,11 @@ def evaluate(
       variables, normalization: of the network.
       images: uint8 (N, 48, 48, 1).
       labels: int32 (N,).
+      num_classes: of the network.
       batch_size: images at a time, a multiple of the devices; the figures do not depend on it.
       mesh: devices that share each batch; None for one device.
     """
-    scores = empty_scores()
+    scores = empty_scores(num_classes)
     if mesh is not None:
         scores, normalization = replicate(mesh, (scores, normalization))
     for rows, mask in padded_batches(len(images), batch_size):

@@ -1,6 +1,6 @@
 """``--mode=explain``: draw sheets that show what predictions depend on and what the network looks for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,18 @@ import numpy as np
 
 from fer_jax.checkpoints.choose import choose, require_one_run
 from fer_jax.classifier import Classifier
+from fer_jax.data.class_names import relabel
 from fer_jax.data.contrast import describe_flat, has_contrast, refuse_flat
 from fer_jax.data.faces import Faces
 from fer_jax.data.load import labelled_faces, load_dataset, load_unlabelled
 from fer_jax.errors import UserError
 from fer_jax.explain import saliency, sheets
 from fer_jax.explain.ascent import first_kernels, make_ascent
-from fer_jax.labels import LABELS
 from fer_jax.models.cnn import CNN
-from fer_jax.runtime.command import Command, Config
+from fer_jax.runtime.command import Command
 from fer_jax.runtime.words import number_of
 
-_MOST_FACES, _MOST_FILTERS, _MOST_MISTAKES = 14, 16, 28
+_MOST_FACES, _MOST_FILTERS, _MOST_MISTAKES, _MOST_CLASSES = 14, 16, 28, 14
 _SHARE = 0.2
 """Share of the pixels that the masked face keeps."""
 
@@ -30,8 +30,8 @@ _SHARE = 0.2
 def run(command: Command) -> None:
     """Write ``saliency.png``, ``filters.png``, ``expressions.png`` and ``errors.png``.
 
-    The faces are the first 14 of the input, or two validation faces of each class. The folder is the output,
-    or ``explain/`` in the workdir.
+    The faces are the first 14 of the input, or two validation faces of each class, at most 14. The
+    folder is the output, or ``explain/`` in the workdir.
 
     Raises:
       UserError: no checkpoint, or bad input.
@@ -40,21 +40,24 @@ def run(command: Command) -> None:
     if "views" in command.overrides and command.config["views"] != "one":
         raise UserError("--mode=explain looks at one view of a face; leave out config.views")
     classifier = choose(command).on_device()
-    faces = _load_faces(classifier.config, command.input)
+    faces = _load_faces(classifier, command)
     folder = Path(command.output) if command.output else command.workdir / "explain"
     print(f"predicting {number_of(len(faces), 'face')} ...", flush=True)
     probabilities = classifier.predict(faces.images)
-    rows = np.arange(min(_MOST_FACES, len(faces))) if command.input else two_of_each(faces.labels)
-    shown, captions = faces.images[rows], _captions(probabilities, faces, rows)
+    rows = (
+        np.arange(min(_MOST_FACES, len(faces))) if command.input else two_of_each(faces.labels)[:_MOST_FACES]
+    )
+    labels = classifier.labels
+    shown, captions = faces.images[rows], _captions(probabilities, faces, rows, labels)
     _announce("saliency.png", f"what the predictions for {number_of(len(rows), 'face')} depend on")
     maps = _maps(classifier, shown, probabilities[rows].argmax(1))
     _save(folder / "saliency.png", sheets.save_saliency, shown[..., 0], captions, maps)
     _announce("filters.png", f"what excites up to {_MOST_FILTERS} filters of each of a few layers")
     kernels = first_kernels(classifier.weights.variables["params"])
     _save(folder / "filters.png", sheets.save_filters, kernels, _filters(classifier))
-    _announce("expressions.png", f"what excites each of the {len(LABELS)} expressions")
-    images, logits = _ascend(classifier, None, len(LABELS))
-    titles = [f"{label}\nlogit {logit:.1f}" for label, logit in zip(LABELS, logits, strict=True)]
+    _announce("expressions.png", f"what excites {_classes(labels)}")
+    images, logits = _ascend(classifier, None, min(_MOST_CLASSES, len(labels)))
+    titles = [f"{label}\nlogit {logit:.1f}" for label, logit in zip(labels, logits, strict=False)]
     _save(folder / "expressions.png", sheets.save_expressions, images, titles)
     if faces.labels is None:
         print(f"left out: errors.png, since the faces of {command.input} have no labels")
@@ -64,13 +67,19 @@ def run(command: Command) -> None:
         print(f"left out: errors.png, since there is no mistake in {number_of(len(faces), 'face')}")
         return
     _announce("errors.png", f"{number_of(len(wrong), 'mistake')}, the most confident first")
-    captions = _captions(probabilities, faces, wrong)
+    captions = _captions(probabilities, faces, wrong, labels)
     _save(folder / "errors.png", sheets.save_errors, faces.images[wrong, ..., 0], captions)
+
+
+def _classes(labels: Sequence[str]) -> str:
+    """Say for how many classes ``expressions.png`` is made."""
+    count = len(labels)
+    return f"each of the {count} classes" if count <= _MOST_CLASSES else f"{_MOST_CLASSES} of {count} classes"
 
 
 def two_of_each(labels: np.ndarray) -> np.ndarray:
     """Rows of the first two faces of each class, in the order of the classes."""
-    return np.concatenate([np.flatnonzero(labels == label)[:2] for label in range(len(LABELS))])
+    return np.concatenate([np.flatnonzero(labels == label)[:2] for label in np.unique(labels)])
 
 
 def confident_mistakes(probabilities: np.ndarray, labels: np.ndarray, *, most: int) -> np.ndarray:
@@ -79,12 +88,12 @@ def confident_mistakes(probabilities: np.ndarray, labels: np.ndarray, *, most: i
     return wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:most]
 
 
-def _captions(probabilities: np.ndarray, faces: Faces, rows: np.ndarray) -> list[str]:
+def _captions(probabilities: np.ndarray, faces: Faces, rows: np.ndarray, labels: Sequence[str]) -> list[str]:
     """Make ``predicted: happy 93 %`` for each face at ``rows``, below ``true: sad`` if it has a label."""
     captions = []
     for row in rows:
-        likeliest = LABELS[int(probabilities[row].argmax())]
-        true = "" if faces.labels is None else f"true: {LABELS[faces.labels[row]]}\n"
+        likeliest = labels[int(probabilities[row].argmax())]
+        true = "" if faces.labels is None else f"true: {labels[faces.labels[row]]}\n"
         captions.append(f"{true}predicted: {likeliest} {100 * probabilities[row].max():.0f} %")
     return captions
 
@@ -99,23 +108,26 @@ def _save(path: Path, draw: Callable[..., None], *content: Any) -> None:
     print(f"written: {path}")
 
 
-def _load_faces(config: Config, source: str | None) -> Faces:
-    """Load the faces of ``source``, otherwise those of ``config["split"]`` of the run's data set."""
-    if source is not None:
-        return _faces_of_input(source)
+def _load_faces(classifier: Classifier, command: Command) -> Faces:
+    """Load the faces of the input, otherwise those of ``config["split"]`` of the run's data set."""
+    config = classifier.config
+    if command.input is not None:
+        whole = command.config["faces"] == "whole"
+        return _faces_of_input(command.input, detector=command.config["detector"], whole=whole)
     try:
         splits = load_dataset(config)
     except UserError as error:
         raise UserError(f"{error}; name faces to explain by --input=PATH or --config.dataset=PATH") from error
-    return labelled_faces(splits, split=config["split"], dataset=config["dataset"])
+    faces = labelled_faces(splits, split=config["split"], dataset=config["dataset"])
+    return relabel(faces, splits.labels, classifier.labels)[0]
 
 
-def _faces_of_input(source: str) -> Faces:
+def _faces_of_input(source: str, *, detector: str = "", whole: bool = False) -> Faces:
     """Load the faces of a CSV file, or the first that are found in pictures, as ``--mode=predict`` does.
 
     Without labels there are no mistakes to find, so that few faces are needed. Raises UserError.
     """
-    faces = load_unlabelled(source, most=_MOST_FACES, say=print)
+    faces = load_unlabelled(source, most=_MOST_FACES, say=print, detector=detector, whole=whole)
     flat = faces.ids[~has_contrast(faces.images)]
     if len(flat) == len(faces):
         raise refuse_flat(source, len(faces))

@@ -70,12 +70,15 @@ def save_filters(path: Path, kernels: np.ndarray, ascents: Mapping[str, np.ndarr
 
 
 def save_expressions(path: Path, images: np.ndarray, names: Sequence[str]) -> None:
-    """Draw the images (7, 48, 48) that excite each expression most."""
-    figure, axes = subplots(1, len(images), figsize=(1.8 * len(images), 2.6), squeeze=False)
-    for axis, image, name in zip(axes[0], _stretched(images), names, strict=True):
+    """Draw the images (K, 48, 48) that excite each class most, eight in a row."""
+    rows, columns = -(-len(images) // 8), min(8, len(images))
+    figure, axes = subplots(rows, columns, figsize=(1.8 * columns, 2.1 * rows + 0.5), squeeze=False)
+    for axis in axes.flat[len(images) :]:
+        axis.axis("off")
+    for axis, image, name in zip(axes.flat, _stretched(images), names, strict=False):
         axis.imshow(image, **_GREYS)
         axis.set_title(name, fontsize=10)
-    _finish(figure, axes, path, "What excites each expression most")
+    _finish(figure, axes, path, "What excites each class most")
 
 
 def save_errors(path: Path, faces: np.ndarray, names: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from flax.traverse_util import flatten_dict
 import fer_jax
 from fer_jax.classifier import Classifier
 from fer_jax.errors import UserError
-from fer_jax.labels import NUM_CLASSES, SIDE
+from fer_jax.labels import SIDE
 from fer_jax.models import create_model
 from fer_jax.transforms.normalize import Normalization
 
@@ -92,14 +92,14 @@ class Graph:
             output=name,
         )
 
-    def model(self, name: str) -> Any:
+    def model(self, name: str, num_classes: int) -> Any:
         """Make an ``onnx.ModelProto`` from ``images`` to ``probabilities``, and check it."""
         import onnx
         from onnx import helper
 
         types = onnx.TensorProto
         images = helper.make_tensor_value_info("images", types.UINT8, ("N", SIDE, SIDE, 1))
-        probabilities = helper.make_tensor_value_info("probabilities", types.FLOAT, ("N", NUM_CLASSES))
+        probabilities = helper.make_tensor_value_info("probabilities", types.FLOAT, ("N", num_classes))
         model = helper.make_model(
             helper.make_graph(self._nodes, name, [images], [probabilities], self._constants),
             opset_imports=[helper.make_opsetid("", OPSET)],
@@ -114,7 +114,7 @@ class Graph:
 def build_onnx(classifier: Classifier) -> Any:
     """Build an ``onnx.ModelProto`` from grey levels to probabilities, checked by ONNX's own checker.
 
-    Input ``images`` uint8 (N, 48, 48, 1), output ``probabilities`` float32 (N, 7), any N. Inside are
+    Input ``images`` uint8 (N, 48, 48, 1), output ``probabilities`` float32 (N, K), any N. Inside are
     normalization, the network in float32 with each BatchNorm folded into the layer before it, temperature.
 
     Raises:
@@ -131,7 +131,7 @@ def build_onnx(classifier: Classifier) -> Any:
         raise ValueError(f"the ONNX graph does not use {', '.join(sorted(graph.unused))}")
     logits = graph.add("Div", logits, graph.constant("temperature", np.float32(weights.temperature("one"))))
     graph.add("Softmax", logits, output="probabilities", axis=-1)
-    return graph.model(f"fer_jax {config['model']}")
+    return graph.model(f"fer_jax {config['model']}", len(classifier.labels))
 
 
 def _normalize(graph: Graph, images: str, statistics: Normalization, *, kind: str) -> str:

@@ -13,6 +13,7 @@ import fer_jax
 from fer_jax.checkpoints import shipped
 from fer_jax.checkpoints.choose import choose, require_one_run, uses_shipped
 from fer_jax.classifier import Classifier
+from fer_jax.data.class_names import relabel
 from fer_jax.data.faces import Faces
 from fer_jax.data.load import labelled_faces, load_dataset
 from fer_jax.data.synthetic import draw_faces
@@ -21,7 +22,7 @@ from fer_jax.export.files import ABOUT, INT8, JAX_EXPORT, ONNX, compare, jax_pre
 from fer_jax.export.int8 import CALIBRATION_FACES, MOST_PARAMETERS, quantize_onnx
 from fer_jax.export.jax_export import PLATFORMS, export_jax
 from fer_jax.export.onnx import IR_VERSION, OPSET, build_onnx
-from fer_jax.labels import NUM_CLASSES, SIDE
+from fer_jax.labels import SIDE
 from fer_jax.runtime.command import Command
 
 _PACKAGES = ("jax", "jaxlib", "flax", "onnx", "onnxruntime")
@@ -48,7 +49,9 @@ def run(command: Command) -> None:
     differences = {name: compare(name, predict, classifier) for name, predict in predicts.items()}
     about = _about(classifier, _accuracy(command, classifier))
     if classifier.num_parameters <= MOST_PARAMETERS:
-        contents[INT8], about["int8"] = _int8(contents[ONNX], config, named="dataset" in command.overrides)
+        contents[INT8], about["int8"] = _int8(
+            contents[ONNX], classifier, named="dataset" in command.overrides
+        )
     about["files"] = {name: {"bytes": len(content)} for name, content in contents.items()}
     for name, difference in differences.items():
         about["files"][name]["largest_difference"] = difference
@@ -85,7 +88,7 @@ def _about(classifier: Classifier, accuracy: dict[str, Any]) -> dict[str, Any]:
     return {
         "labels": record.labels,
         "input": {"name": "images", "dtype": "uint8", "shape": ["N", SIDE, SIDE, 1]},
-        "output": {"name": "probabilities", "dtype": "float32", "shape": ["N", NUM_CLASSES]},
+        "output": {"name": "probabilities", "dtype": "float32", "shape": ["N", len(record.labels)]},
         "preprocessing": "inside the graph; give grey levels, 0 black to 255 white, of a face that is "
         "upright and cropped tightly, as in FER2013",
         "postprocessing": "none: probabilities in the order of the labels, the temperature inside the graph",
@@ -119,19 +122,20 @@ def _accuracy(command: Command, classifier: Classifier) -> dict[str, Any]:
     return about | {"accuracy": classifier.row["val_accuracy"], "num_examples": faces}
 
 
-def _int8(model: bytes, config: Mapping[str, Any], *, named: bool) -> tuple[bytes, dict[str, Any]]:
+def _int8(model: bytes, classifier: Classifier, *, named: bool) -> tuple[bytes, dict[str, Any]]:
     """Quantize a graph -> the quantized graph, and its entry in ``model.json``.
 
     Args:
       model: the float graph.
-      config: of the run; its data set gives the faces, if it is there and has labels.
+      classifier: the network; the data set of its config gives the faces, if it is there and has labels.
       named: whether the command line gave the data set, which then must be readable.
     """
-    train, scored, reason = None, None, None
+    config, train, scored, reason = classifier.config, None, None, None
     try:
         splits = load_dataset(config)
         train = splits.train.images
-        scored = labelled_faces(splits, split=config["split"], dataset=config["dataset"])
+        labelled = labelled_faces(splits, split=config["split"], dataset=config["dataset"])
+        scored, _ = relabel(labelled, splits.labels, classifier.labels)
     except UserError as error:
         if named:
             raise

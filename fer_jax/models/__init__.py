@@ -14,13 +14,16 @@ from fer_jax.models.mlp import MLP
 MODELS = {"mlp": MLP, "cnn": CNN}
 
 
-def create_model(name: str, options: Mapping[str, Any]) -> nn.Module:
-    """Make the network ``name`` with the fields of ``config.<name>``. Raises ValueError for unknown names."""
+def create_model(name: str, options: Mapping[str, Any], num_classes: int = NUM_CLASSES) -> nn.Module:
+    """Make the network ``name`` with the fields of ``config.<name>`` and an output for each class.
+
+    Raises ValueError for unknown names.
+    """
     if name not in MODELS:
         raise ValueError(f"model={name!r} is unknown; choose one of {', '.join(MODELS)}")
     # Without lists a network can be hashed, so that JAX finds the programs compiled for it.
     sizes = {field: tuple(value) if isinstance(value, list) else value for field, value in options.items()}
-    return MODELS[name](**sizes, num_classes=NUM_CLASSES)
+    return MODELS[name](**sizes, num_classes=num_classes)
 
 
 def init_variables(model: nn.Module, key: jax.Array) -> dict[str, Any]:

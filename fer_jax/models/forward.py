@@ -8,7 +8,6 @@ import jax
 import numpy as np
 
 from fer_jax.data.batches import padded_batches
-from fer_jax.labels import NUM_CLASSES
 from fer_jax.transforms.normalize import Normalization, normalize
 from fer_jax.transforms.views import make_views, view_log_probabilities
 
@@ -18,7 +17,7 @@ def make_logits(
 ) -> Callable[[dict[str, Any], Normalization, jax.Array], jax.Array]:
     """Make a pure ``(variables, normalization, images) -> logits`` of each test-time view.
 
-    Images uint8 (N, 48, 48, 1), logits float32 (V, N, 7).
+    Images uint8 (N, 48, 48, 1), logits float32 (V, N, K) for K classes.
     """
 
     def logits_of(variables, normalization, images):
@@ -33,7 +32,7 @@ def make_logits(
 def make_forward(
     *, model: nn.Module, normalize_kind: str, views: str = "one", temperature: float = 1.0
 ) -> Callable[[dict[str, Any], Normalization, jax.Array], jax.Array]:
-    """Make a pure ``(variables, normalization, images) -> log-probabilities`` float32 (N, 7).
+    """Make a pure ``(variables, normalization, images) -> log-probabilities`` float32 (N, K).
 
     Images uint8 (N, 48, 48, 1). The probabilities are the mean over the test-time ``views``, each from
     logits divided by the ``temperature``.
@@ -53,9 +52,10 @@ def predict_probabilities(
     images: np.ndarray,
     *,
     batch_size: int,
+    num_classes: int,
 ) -> np.ndarray:
-    """Compute probabilities float32 (N, 7) of images uint8 (N, 48, 48, 1); ``forward`` may be compiled."""
-    parts = [np.zeros((0, NUM_CLASSES), np.float32)]
+    """Compute probabilities float32 (N, K) of images uint8 (N, 48, 48, 1); ``forward`` may be compiled."""
+    parts = [np.zeros((0, num_classes), np.float32)]
     for rows, mask in padded_batches(len(images), batch_size):
         log_probabilities = forward(variables, normalization, images[rows])
         parts.append(np.exp(np.asarray(log_probabilities))[mask])

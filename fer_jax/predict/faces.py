@@ -15,11 +15,17 @@ from fer_jax.runtime.files import is_stream
 from fer_jax.runtime.words import number_of
 
 Predict = Callable[[np.ndarray], np.ndarray]
-"""Faces uint8 (N, 48, 48, 1) -> probabilities (N, 7)."""
+"""Faces uint8 (N, 48, 48, 1) -> probabilities (N, K)."""
 
 
 def predict_csv(
-    source: str, predict: Predict, output: Path, *, with_probabilities: bool, key: str | None = None
+    source: str,
+    predict: Predict,
+    output: Path,
+    *,
+    labels: Sequence[str],
+    with_probabilities: bool,
+    key: str | None = None,
 ) -> None:
     """Write ``id,label`` for each row of a CSV file, a few hundred at a time, by ``appended_rows``.
 
@@ -29,17 +35,16 @@ def predict_csv(
       source: the CSV file; a pipe will do.
       predict: the network.
       output: the CSV file to write.
-      with_probabilities: whether to add a column for each label.
+      labels: names of the classes.
+      with_probabilities: whether to add a column for each class.
       key: see ``appended_rows``.
 
     Raises:
       UserError: bad input, or none of its faces has contrast.
     """
-    header = table_header(with_boxes=False, with_probabilities=with_probabilities)
-    most = 0
+    header, most = table_header(with_boxes=False, labels=labels if with_probabilities else ()), 0
     with appended_rows(output, header, key) as rows, signals.telling(rows.told):
-        done = sum(entry["rows"] for entry in rows.entries)
-        options = {"skip": len(rows.entries), "rows_skipped": done}
+        options = {"skip": len(rows.entries), "rows_skipped": sum(entry["rows"] for entry in rows.entries)}
         for table in read_csv_chunks(source, require_labels=False, **options):
             faces = table.faces
             most = max(most, len(faces))

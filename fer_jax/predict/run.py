@@ -6,8 +6,9 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from fer_jax.data.kinds import SUFFIXES, VIDEO_SUFFIXES
 from fer_jax.data.load import find_input
 from fer_jax.data.photos import faces_of
 from fer_jax.errors import UserError
-from fer_jax.predict.faces import Predict, predict_csv
+from fer_jax.predict.faces import predict_csv
 from fer_jax.predict.photos import predict_photos
 from fer_jax.predict.rows import name_with
 from fer_jax.predict.video import predict_camera, predict_videos
@@ -63,27 +64,29 @@ def _predict(command: Command, source: str, output: Path) -> None:
     if output.exists() and any(output.samefile(path) for path in inputs if path.exists()):
         raise _reads(output, source)
     networks = _networks(command, pictures=bool(found or camera))
+    labels = networks[0][0].labels
 
     def predict(images: np.ndarray) -> np.ndarray:
         return np.mean([classifier.predict(images, views=views) for classifier, views in networks], axis=0)
 
-    options = {
-        "with_probabilities": command.probabilities,
-        "key": _key(command, source, inputs if found else None, networks),
-    }
+    finding = {"detector": command.config["detector"], "whole": command.config["faces"] == "whole"}
+    fields = [command.probabilities, finding, command.config["video"]]
+    key = _key(source, inputs if found else None, networks, fields)
+    options = {"labels": labels, "with_probabilities": command.probabilities}
+    settings = Settings(predict, functools.partial(faces_of, **finding), **command.config["video"], **options)
+    if camera or (found and found.videos()):
+        make_detector(finding["detector"])  # what it lacks is not said of each video
     if camera:
-        predict_camera(int(camera[1]), _settings(command, predict, networks), output)
+        predict_camera(int(camera[1]), settings, output)
     elif found is None:
-        predict_csv(source, predict, output, **options)
-    elif not found.videos():
-        predict_photos(source, predict, output, found=found, **options)
-    elif not found.paths:
-        for line in describe(found.without_videos()):
-            print(f"left out: {line}")
-        settings = _settings(command, predict, networks)
-        predict_videos(source, found.videos(), settings, output, key=options["key"])
+        predict_csv(source, predict, output, key=key, **options)
     else:
-        _predict_both(source, found, output, _settings(command, predict, networks), options["key"])
+        photos = functools.partial(
+            predict_photos, source, predict, found=found, key=key, **finding, **options
+        )
+        _predict_found(
+            source, found, output, photos, functools.partial(predict_videos, settings=settings, key=key)
+        )
 
 
 def _networks(command: Command, *, pictures: bool) -> list[tuple[Classifier, str]]:
@@ -94,37 +97,37 @@ def _networks(command: Command, *, pictures: bool) -> list[tuple[Classifier, str
     ]
 
 
-def _settings(command: Command, predict: Predict, networks: Sequence[tuple[Classifier, str]]) -> Settings:
-    detector = command.config.get("detector", "")
-    make_detector(detector)  # what it lacks is not said of each video
-    return Settings(
-        predict,
-        functools.partial(faces_of, detector=detector),
-        networks[0][0].labels,
-        **command.config["video"],
-        with_probabilities=command.probabilities,
-    )
+def _predict_found(
+    source: str, found: Found, output: Path, photos: Callable[..., None], videos: Callable[..., None]
+) -> None:
+    """Predict pictures, videos, or both: to two tables then, since their rows have other columns.
 
-
-def _predict_both(source: str, found: Found, output: Path, settings: Settings, key: str | None) -> None:
-    """Write two tables: rows of photos and of videos have other columns. Raises UserError at the end."""
-    videos = output.with_name(name_with(output.stem, f"_videos{output.suffix}"))
-    options = {"with_probabilities": settings.with_probabilities, "found": found, "key": key}
+    ``photos`` and ``videos`` are the functions that do it. Raises UserError, of both at the end.
+    """
+    if not found.videos():
+        photos(output=output)
+        return
+    if not found.paths:
+        for line in describe(found.without_videos()):
+            print(f"left out: {line}")
+        videos(source, found.videos(), output=output)
+        return
     errors = []
     try:
-        predict_photos(source, settings.predict, output, **options, with_videos=True)
+        photos(output=output, with_videos=True)
     except UserError as error:
-        errors.append(error)
+        errors.append(str(error))
     if is_stream(output):
         count = number_of(len(found.videos()), "video")
         print(f"left out: {count}, whose rows have other columns: give --output the name of a file for both")
     else:
+        table = output.with_name(name_with(output.stem, f"_videos{output.suffix}"))
         try:
-            predict_videos(source, found.videos(), settings, videos, key=key, beside=output)
+            videos(source, found.videos(), output=table, beside=output)
         except UserError as error:
-            errors.append(error)
+            errors.append(str(error))
     if errors:
-        raise UserError("; ".join(map(str, errors)))
+        raise UserError("; ".join(errors))
 
 
 def _check_output(given: str, source: str) -> None:
@@ -159,14 +162,14 @@ def _reads(output: Path, source: str) -> UserError:
 
 
 def _key(
-    command: Command,
     source: str,
     inputs: Sequence[Path] | None,
     networks: Sequence[tuple[Classifier, str]],
+    options: list[Any],
 ) -> str | None:
     """A digest of all that the rows depend on; None for an input that cannot be read twice, as a pipe.
 
-    ``inputs`` are the pictures and videos; None if the source is itself read.
+    ``inputs`` are the pictures and videos; None if the source itself is read.
     """
     files = []
     for path in [Path(source)] if inputs is None else inputs:
@@ -182,5 +185,4 @@ def _key(
         [digests.content(c.weights[:2]), c.weights.temperature(views), views, digests.text(c.config)]
         for c, views in networks
     ]
-    fields = [command.probabilities, command.config["video"], command.config.get("detector", "")]
-    return digests.text([os.path.abspath(source), files, weights, fields])
+    return digests.text([os.path.abspath(source), files, weights, options])

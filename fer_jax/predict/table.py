@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from fer_jax.labels import LABELS
-
 _PLACE = ("x", "y", "width", "height")
 
 
-def table_header(*, with_boxes: bool, with_probabilities: bool) -> str:
-    """Make the first line: ``id,label``, the columns of ``boxes``, and those of the labels."""
-    places, names = _PLACE if with_boxes else (), LABELS if with_probabilities else ()
-    return ",".join(["id", "label", *places, *names]) + "\n"
+def table_header(*, with_boxes: bool, labels: Sequence[str] = ()) -> str:
+    """Make the first line: ``id,label``, the columns of ``boxes``, and one for each of the ``labels``."""
+    names = io.StringIO()
+    places = _PLACE if with_boxes else ()
+    csv.writer(names, lineterminator="\n").writerow(["id", "label", *places, *labels])
+    return names.getvalue()
 
 
 def table_rows(
@@ -29,15 +29,15 @@ def table_rows(
 
     Args:
       ids: of the faces, (N,).
-      probabilities: float (N, 7).
-      with_probabilities: whether to add a column for each label.
+      probabilities: float (N, K).
+      with_probabilities: whether to add a column for each class.
       boxes: x, y, width, height of each face in its picture, in pixels; None to leave out these columns.
     """
     frame = pd.DataFrame({"id": ids, "label": probabilities.argmax(1)})
     if boxes is not None:
         frame[list(_PLACE)] = np.array(boxes, np.int64).reshape(-1, 4)
     if with_probabilities:
-        frame[list(LABELS)] = probabilities
+        frame = pd.concat([frame, pd.DataFrame(probabilities)], axis=1)
     return frame.to_csv(index=False, header=False, lineterminator="\n", float_format="%.6f")
 
 

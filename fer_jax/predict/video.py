@@ -26,9 +26,9 @@ Rows = FileRows | StreamRows
 def predict_videos(
     source: str,
     paths: Sequence[Path],
+    *,
     settings: Settings,
     output: Path,
-    *,
     key: str | None = None,
     beside: Path | None = None,
 ) -> None:

@@ -7,7 +7,6 @@ import numpy as np
 
 from fer_jax.classifier import Classifier
 from fer_jax.data.kaggle import PREFIX
-from fer_jax.labels import LABELS
 
 _FER2013 = ("fer2013", "icml_face_data", "fer-2013")
 
@@ -30,7 +29,7 @@ def about(name: str, classifiers: Sequence[Classifier], *, has_heat: bool) -> di
         "trained_on": data_name(dataset),
         "epoch": first.row["epoch"],
         "accuracy": accuracy,
-        "labels": list(LABELS),
+        "labels": list(first.labels),
         "grad_cam": has_heat,
         "limits": [{"title": title, "text": text} for title, text in limits(dataset, accuracy).items()],
     }

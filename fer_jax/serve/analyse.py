@@ -20,7 +20,6 @@ from fer_jax.data.contrast import has_contrast
 from fer_jax.data.read_pictures import MarkedCopy, known_formats, open_picture
 from fer_jax.errors import UserError
 from fer_jax.explain.saliency import grad_cam_layer, make_grad_cam
-from fer_jax.labels import LABELS
 
 MAX_MEGAPIXELS = 50
 BATCH = 4
@@ -48,7 +47,7 @@ class Refused(UserError):
 
 
 Network = Callable[[np.ndarray], tuple[Any, Any]]
-"""Faces uint8 (4, 48, 48, 1) -> probabilities float32 (4, 7), and heat: see ``make_network``."""
+"""Faces uint8 (4, 48, 48, 1) -> probabilities float32 (4, K), and heat: see ``make_network``."""
 
 
 def make_network(classifier: Classifier, *, views: str) -> Network:
@@ -73,7 +72,7 @@ def make_network(classifier: Classifier, *, views: str) -> Network:
 
 
 def look_at(networks: Sequence[Network], faces: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Mean probabilities (N, 7) and heat (N, 48, 48) of the networks for faces uint8 (N, 48, 48, 1).
+    """Mean probabilities (N, K) and heat (N, 48, 48) of the networks for faces uint8 (N, 48, 48, 1).
 
     Heat is None if a network gives none.
     """
@@ -90,16 +89,19 @@ def _mean(arrays: Sequence[Any]) -> np.ndarray:
     return np.mean([np.asarray(array) for array in arrays], axis=0)
 
 
-def make_analyse(networks: Sequence[Network]) -> Callable[[bytes], dict[str, Any]]:
+def make_analyse(
+    networks: Sequence[Network], labels: Sequence[str], *, detector: str = "", whole: bool = False
+) -> Callable[[bytes], dict[str, Any]]:
     """Make ``bytes of a picture file -> answer``, as ``docs/serve.md`` describes it.
 
+    ``detector`` and ``whole`` are as in ``photos.faces_of``.
     The function raises Refused if there is no answer. Call it from one thread at a time: several threads
     would only wait for each other.
     """
 
     def analyse(body: bytes) -> dict[str, Any]:
         picture = read_upload(body)
-        boxes, faces = photos.faces_of(picture)
+        boxes, faces = photos.faces_of(picture, detector=detector, whole=whole)
         if not boxes:
             raise Refused(
                 422,
@@ -114,7 +116,7 @@ def make_analyse(networks: Sequence[Network]) -> Callable[[bytes], dict[str, Any
                 "stored with values from 0 to 1 instead of 0 to 255.",
             )
         boxes, faces = [box for box, kept in zip(boxes, seen, strict=True) if kept], faces[seen]
-        return to_answer(picture.size, boxes, faces, *look_at(networks, faces))
+        return to_answer(picture.size, boxes, faces, *look_at(networks, faces), labels)
 
     return analyse
 
@@ -172,6 +174,7 @@ def to_answer(
     faces: np.ndarray,
     probabilities: np.ndarray,
     heat: np.ndarray | None,
+    labels: Sequence[str],
 ) -> dict[str, Any]:
     """Make the answer, for JSON.
 
@@ -179,8 +182,9 @@ def to_answer(
       size: width and height of the picture.
       boxes: N places of faces, in its pixels.
       faces: uint8 (N, 48, 48, 1).
-      probabilities: (N, 7).
+      probabilities: (N, K).
       heat: (N, 48, 48) from 0 to 1, or None.
+      labels: names of the K classes.
     """
     found = []
     heats = [None] * len(boxes) if heat is None else heat
@@ -188,8 +192,8 @@ def to_answer(
         one = {
             "box": list(photos.whole_pixels(box, size)),
             "seen": [round(value, 2) for value in box],
-            "label": LABELS[int(np.argmax(row))],
-            "probabilities": {label: round(float(p), 6) for label, p in zip(LABELS, row, strict=True)},
+            "label": labels[int(np.argmax(row))],
+            "probabilities": {label: round(float(p), 6) for label, p in zip(labels, row, strict=True)},
             "face": _data_url(Image.fromarray(face[:, :, 0])),
         }
         found.append(one if hot is None else one | {"heat": _data_url(heat_picture(hot))})

@@ -31,7 +31,8 @@ def run(command: Command) -> None:
       UserError: no checkpoint, a library is missing, or the address cannot be used.
       signals.Stopped: a signal came; answers under way had a few seconds.
     """
-    make_detector()
+    detector, whole = command.config["detector"], command.config["faces"] == "whole"
+    make_detector(detector)
     uvicorn = _import_uvicorn()
     from fer_jax.serve.app import make_app
 
@@ -45,7 +46,9 @@ def run(command: Command) -> None:
         content = about(command.workdir.name, classifiers, has_heat=heat is not None)
         _listen(listener)
         _announce(listener)
-        app = make_app(make_analyse(networks), content, local_only=_is_local(listener))
+        labels = classifiers[0].labels
+        analyse = make_analyse(networks, labels, detector=detector, whole=whole)
+        app = make_app(analyse, content, local_only=_is_local(listener))
         _run(uvicorn, app, listener)
 
 

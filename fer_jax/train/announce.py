@@ -10,7 +10,7 @@ import numpy as np
 
 from fer_jax.checkpoints.weights import Record
 from fer_jax.data.faces import Splits
-from fer_jax.labels import LABELS, SIDE
+from fer_jax.labels import SIDE
 from fer_jax.models import parameter_table
 from fer_jax.runtime.progress import duration
 from fer_jax.runtime.words import number_of
@@ -27,23 +27,27 @@ def full_size(platform: str, sides: Sequence[int]) -> None:
 
 
 def data(dataset: str, splits: Splits, seconds: float) -> None:
-    """Print the devices, how long reading took, and how many training faces each expression has."""
+    """Print the devices, how long reading took, and how many training faces each class has."""
     of_processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
     print(f"device: {jax.devices()[0].device_kind} ({len(jax.devices())}{of_processes})")
     print(f"data: {dataset}, read in {seconds:.1f} s")
     for note in splits.notes:
         print(f"  {note}")
-    print(_class_counts(np.bincount(splits.train.labels, minlength=len(LABELS))))
+    counts = np.bincount(splits.train.labels, minlength=len(splits.labels))
+    print(_class_counts(counts, splits.labels))
 
 
-def _class_counts(counts: np.ndarray) -> str:
+def _class_counts(counts: np.ndarray, labels: Sequence[str]) -> str:
     """Format how many training faces each class has: bars, unless all classes have about as many."""
     if counts.max() <= 1.05 * counts.min():
         few, most = f"{counts.min():,}", f"{counts.max():,}"
-        return f"  {few if few == most else f'{few} to {most}'} training faces of each expression"
+        return (
+            f"  {few if few == most else f'{few} to {most}'} training faces of each of {len(labels)} classes"
+        )
+    width = max(8, *map(len, labels))
     return "\n".join(
-        f"  {label:<8} {count:>6,} {'█' * round(40 * count / counts.max())}"
-        for label, count in zip(LABELS, counts, strict=True)
+        f"  {label:<{width}} {count:>6,} {'█' * round(40 * count / counts.max())}"
+        for label, count in zip(labels, counts, strict=True)
     )
 
 
@@ -64,6 +68,12 @@ def other_network(part: str, name: str, record: Record, data_digest: str) -> Non
             "  was trained on other faces than this run's; if this run's validation faces were among them, "
             "the validation accuracy below is too high"
         )
+
+
+def new_outputs(known: Sequence[str], labels: Sequence[str]) -> None:
+    """Print which classes begin with random outputs, since the network to start from does not know them."""
+    if new := [label for label in labels if label not in known]:
+        print(f"  does not know {', '.join(new)}: their outputs begin with random weights")
 
 
 def training(plan: Plan, num_train: int, workdir: Path) -> None:

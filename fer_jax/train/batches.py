@@ -6,14 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fer_jax.labels import NUM_CLASSES
-
 
 class Batch(NamedTuple):
-    """``images`` uint8 (B, 48, 48, 1) and ``labels`` int32 (B,)."""
+    """``images`` uint8 (B, 48, 48, 1), ``labels`` int32 (B,), and ``targets`` float32 (B, K) or None.
+
+    Targets are distributions over the K classes, to learn from instead of the labels.
+    """
 
     images: jax.Array
     labels: jax.Array
+    targets: jax.Array | None = None
 
 
 def epoch_order(
@@ -31,7 +33,7 @@ def epoch_order(
       labels: int32 (N,).
       epoch: from 1.
       batch_size: at most N; the remainder of an epoch is left to the shuffles of later epochs.
-      sampling_weights: float32 (7,), draws with replacement so that classes come in these proportions
+      sampling_weights: float32 (K,), draws with replacement so that classes come in these proportions
         to their counts (``balance=sampling``); None takes each example at most once.
     """
     key = jax.random.fold_in(key, epoch)
@@ -47,17 +49,17 @@ def epoch_order(
 def take_batch(data: Batch, order: jax.Array, row: jax.Array) -> Batch:
     """Take the examples in ``row`` of ``order``, int32 (steps, B), from the whole training set."""
     rows = order[row]
-    return Batch(data.images[rows], data.labels[rows])
+    return jax.tree.map(lambda values: values[rows], data)
 
 
-def class_weights(labels: np.ndarray) -> np.ndarray:
-    """Weights float32 (7,) that give each class the same total: N / (classes present x count).
+def class_weights(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Weights float32 (K,) that give each class the same total: N / (classes present x count).
 
     scikit-learn's ``balanced`` (King and Zeng, 2001). A class without examples gets 0.
     """
     from sklearn.utils.class_weight import compute_class_weight
 
     present = np.unique(labels)
-    weights = np.zeros(NUM_CLASSES, np.float32)
+    weights = np.zeros(num_classes, np.float32)
     weights[present] = compute_class_weight("balanced", classes=present, y=labels)
     return weights

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fer_jax.labels import NUM_CLASSES, SIDE
+from fer_jax.labels import SIDE
 from fer_jax.train.batches import Batch
 from fer_jax.transforms.augment import augment
 from fer_jax.transforms.mixing import cutmix, mixup
@@ -19,7 +19,7 @@ class Examples(NamedTuple):
 
     Attributes:
       images: float32 (B, S, S, 1), grey levels.
-      targets: float32 (B, 7), a distribution over the classes.
+      targets: float32 (B, K), a distribution over the classes.
       weights: float32 (B,), the factors of the losses.
     """
 
@@ -30,6 +30,7 @@ class Examples(NamedTuple):
 
 def make_prepare(
     *,
+    num_classes: int,
     augmentation: Mapping[str, Any] | None = None,
     class_weights: np.ndarray | None = None,
     label_smoothing: float = 0.0,
@@ -41,17 +42,19 @@ def make_prepare(
     """Make a pure ``(augment_key, mixing_key, batch, image_size) -> Examples``.
 
     Args:
+      num_classes: K.
       augmentation: arguments of ``augment.augment``; None for no augmentation.
-      class_weights: float32 (7,), weights of examples by class; a blended example gets their mean.
+      class_weights: float32 (K,), weights of examples by class; a blended example gets their mean.
       label_smoothing: share of the target spread evenly over the classes (Szegedy et al., 2016).
       mixup_alpha, cutmix_alpha: see ``mixing.mixup`` and ``mixing.cutmix``; 0 for none.
-      teacher: maps the augmented faces, in grey levels and full size, to probabilities (B, 7) (Hinton et
+      teacher: maps the augmented faces, in grey levels and full size, to probabilities (B, K) (Hinton et
         al., "Distilling the Knowledge in a Neural Network", 2015). It sees the same augmented faces as the
         network (Beyer et al., "Knowledge distillation: a good teacher is patient and consistent", 2022).
       teacher_share: share of the teacher's probabilities in the targets, 0 to 1.
     """
-    by_class = jnp.asarray(np.ones(NUM_CLASSES) if class_weights is None else class_weights, jnp.float32)
+    by_class = jnp.asarray(np.ones(num_classes) if class_weights is None else class_weights, jnp.float32)
     options = {"augmentation": augmentation, "mixup_alpha": mixup_alpha, "cutmix_alpha": cutmix_alpha}
+    options |= {"num_classes": num_classes}
 
     def prepare(augment_key, mixing_key, batch, image_size):
         images, targets = _augmented(augment_key, mixing_key, batch, image_size, **options)
@@ -73,12 +76,13 @@ def _augmented(
     batch: Batch,
     image_size: int,
     *,
+    num_classes: int,
     augmentation: Mapping[str, Any] | None,
     mixup_alpha: float,
     cutmix_alpha: float,
 ) -> tuple[jax.Array, jax.Array]:
-    """Augmented and mixed images float32 (B, S, S, 1), and their targets float32 (B, 7)."""
-    targets = jax.nn.one_hot(batch.labels, NUM_CLASSES)
+    """Augmented and mixed images float32 (B, S, S, 1), and their targets float32 (B, K)."""
+    targets = jax.nn.one_hot(batch.labels, num_classes) if batch.targets is None else batch.targets
     # Without augmentation, and at 48 pixels, this leaves the images as they are.
     images = augment(augment_key, batch.images, size=(image_size, image_size), **(augmentation or {}))
     if mixup_alpha:

@@ -13,7 +13,7 @@ from fer_jax.checkpoints.same_run import check_random_keys, check_same_run
 from fer_jax.checkpoints.weights import Record, Weights
 from fer_jax.data.faces import Splits
 from fer_jax.errors import UserError
-from fer_jax.evaluate.report import score_and_report
+from fer_jax.evaluate.report import Scored, score_and_report
 from fer_jax.models import parameter_table
 from fer_jax.runtime.command import Config
 from fer_jax.runtime.distributed import first_process, from_first
@@ -170,4 +170,5 @@ class RunFolder:
         """Score the best checkpoint on the validation faces, and write ``eval/``."""
         best = restore.load_best(self.path, mine=True)
         config = best.record.config | {"split": "validation", "views": config["views"]}
-        score_and_report(dataclasses.replace(best, config=config), splits, self.path)
+        scored = Scored(splits, splits.validation, 0)
+        score_and_report(dataclasses.replace(best, config=config), scored, self.path)

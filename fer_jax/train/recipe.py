@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -27,7 +27,7 @@ from fer_jax.train.loop import Plan, Program
 from fer_jax.train.optimizer import create_optimizer, learning_rate_schedule
 from fer_jax.train.state import TrainState, create_state
 from fer_jax.train.step import make_loop_step, make_train_step
-from fer_jax.train.teachers import cost_of_teaching, mean_probabilities
+from fer_jax.train.teachers import cost_of_teaching, mean_probabilities, variables_to_start_from
 from fer_jax.transforms.normalize import Normalization, fit_normalization
 
 
@@ -46,33 +46,35 @@ def make_recipe(
     mesh: Mesh,
     *,
     teachers: Sequence[Classifier] = (),
-    initial: dict[str, Any] | None = None,
+    initial: Classifier | None = None,
 ) -> Recipe:
     """Make the recipe of a run on the devices of ``mesh``.
 
-    ``teachers`` are the networks that ``config["teacher"]`` names. ``initial`` are the ``params`` and
-    ``batch_stats`` to start from; random ones if None.
+    ``teachers`` are the networks that ``config["teacher"]`` names. ``initial`` is the one to start from; None
+    for random weights.
     """
     train, batch_size = splits.train, min(config["batch_size"], len(splits.train))
-    model = create_model(config["model"], config[config["model"]])
+    num_classes = len(splits.labels)
+    model = create_model(config["model"], config[config["model"]], num_classes)
     normalization = fit_normalization(train.images, kind=config["normalize"])
     schedule = make_schedule(config, len(train))
     options = {name: config[name] for name in ("momentum", "weight_decay", "clip_norm")}
     optimizer = create_optimizer(schedule, name=config["optimizer"], **options)
     init_key, order_key, step_key = jax.random.split(jax.random.key(config["seed"]), 3)
     ema = config["ema_decay"] > 0
-    state = create_state(init_key, model=model, optimizer=optimizer, ema=ema, initial=initial)
+    variables = initial and variables_to_start_from(initial, splits.labels, init_key)
+    state = create_state(init_key, model=model, optimizer=optimizer, ema=ema, initial=variables)
     step = make_train_step(
         model=model,
         optimizer=optimizer,
         normalization=normalization,
         normalize_kind=config["normalize"],
-        prepare=_make_prepare(config, train, teachers),
+        prepare=_make_prepare(config, train, teachers, num_classes),
         ema_decay=config["ema_decay"],
         skip_nonfinite=config["nonfinite"] == "skip",
     )
     validate = _make_validate(config, splits.validation, batch_size, model, normalization, mesh)
-    weights = class_weights(train.labels) if config["balance"] == "sampling" else None
+    weights = class_weights(train.labels, num_classes) if config["balance"] == "sampling" else None
     plan = Plan(
         epochs=epochs_of(config),
         batch_size=batch_size,
@@ -85,11 +87,11 @@ def make_recipe(
     return Recipe(state, normalization, program, plan)
 
 
-def check_memory(config: Config) -> None:
+def check_memory(config: Config, num_classes: int) -> None:
     """Raise UserError if the state of a training on the CPU needs more memory than there is."""
     if jax.default_backend() != "cpu" or (memory := total_bytes()) is None:
         return
-    parameters = count_parameters(weight_shapes(config).variables["params"])
+    parameters = count_parameters(weight_shapes(config, num_classes).variables["params"])
     # The weights, their gradients, the optimizer's two moments, and the averages.
     needed = 5 * 4 * parameters
     if needed > memory:
@@ -126,10 +128,11 @@ def with_sides_for(config: Config, overrides: Sequence[str], platform: str) -> C
     return config | {"train_sides": [SIDE]}
 
 
-def _make_prepare(config: Config, train: Faces, teachers: Sequence[Classifier]) -> Callable:
+def _make_prepare(config: Config, train: Faces, teachers: Sequence[Classifier], num_classes: int) -> Callable:
     return make_prepare(
+        num_classes=num_classes,
         augmentation=config["augmentation"] if config["augment"] else None,
-        class_weights=class_weights(train.labels) if config["balance"] == "weights" else None,
+        class_weights=class_weights(train.labels, num_classes) if config["balance"] == "weights" else None,
         label_smoothing=config["label_smoothing"],
         mixup_alpha=config["mixup_alpha"],
         cutmix_alpha=config["cutmix_alpha"],
@@ -143,12 +146,10 @@ def _make_validate(
 ) -> Callable[[TrainState], tuple[float, float]]:
     """Make a function: state -> (loss, accuracy) on the validation ``faces``, each counted once."""
     step = make_eval_step(make_forward(model=model, normalize_kind=config["normalize"]), mesh)
-    images, labels = faces.images, faces.labels
+    options = {"num_classes": model.num_classes, "batch_size": batch_size, "mesh": mesh}
 
     def validate(state: TrainState) -> tuple[float, float]:
-        result = evaluate(
-            step, state.variables(), normalization, images, labels, batch_size=batch_size, mesh=mesh
-        )
+        result = evaluate(step, state.variables(), normalization, faces.images, faces.labels, **options)
         return result.loss, accuracy(result.confusion)
 
     return validate

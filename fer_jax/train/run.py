@@ -13,7 +13,6 @@ from fer_jax.checkpoints.weights import RANDOM_KEYS, Record
 from fer_jax.data.faces import Splits, digest
 from fer_jax.data.load import load_dataset
 from fer_jax.errors import UserError
-from fer_jax.labels import LABELS
 from fer_jax.runtime import distributed, signals
 from fer_jax.runtime.command import Command, Config
 from fer_jax.runtime.sharding import make_mesh
@@ -48,12 +47,12 @@ def run(command: Command) -> None:
             folder.write_rows(rows)
         else:
             recipe, state, start = _prepare(config, folder, splits, data)
-            record = Record(config, [], list(LABELS), data, None, RANDOM_KEYS)
+            record = Record(config, [], list(splits.labels), data, None, RANDOM_KEYS)
             save = functools.partial(folder.save, recipe.normalization, record)
             with signals.noted_signals() as signal_number, folder.writing(start.rows, config["tensorboard"]):
                 state, position = fit(
                     state,
-                    Batch(splits.train.images, splits.train.labels),
+                    Batch(splits.train.images, splits.train.labels, splits.train.targets),
                     program=recipe.program,
                     plan=recipe.plan,
                     hooks=Hooks(
@@ -102,14 +101,13 @@ def _prepare(
     config: Config, folder: RunFolder, splits: Splits, data: dict[str, Any]
 ) -> tuple[Recipe, TrainState, Position]:
     """Make the folder and the recipe, print what begins, and return state and position to train from."""
-    check_memory(config)
-    teachers, initial = networks = distributed.in_all(lambda: named_networks(config))
+    check_memory(config, len(splits.labels))
+    teachers, initial = networks = distributed.in_all(lambda: named_networks(config, splits.labels))
     folder.make()
     others = networks.digests()
     distributed.same_in_all("networks to build on", digests.text(others))
     mesh = make_mesh(min(config["batch_size"], len(splits.train)))
-    variables = initial and initial.weights.variables
-    recipe = make_recipe(config, splits, mesh, teachers=list(teachers.values()), initial=variables)
+    recipe = make_recipe(config, splits, mesh, teachers=list(teachers.values()), initial=initial)
     restored = folder.restore(recipe.state)
     folder.write_config(config, environment(data, others), resumed=restored is not None)
     folder.write_network(recipe.state.params)
@@ -127,6 +125,7 @@ def _prepare(
         folder.write_rows(position.rows)
     elif initial:
         announce.other_network("starts from", config["initial_weights"], initial.record, data["digest"])
+        announce.new_outputs(initial.labels, splits.labels)
     announce.training(recipe.plan, len(splits.train), folder.path)
     return recipe, state, position
 

@@ -32,7 +32,7 @@ def make_train_step(
     """Make a pure ``(state, batch, key, *, image_size=48) -> (state, metrics)``.
 
     Args:
-      model: maps (N, S, S, 1) to logits (N, 7).
+      model: maps (N, S, S, 1) to logits (N, K).
       optimizer: an optax transformation.
       normalization: statistics of the training set.
       normalize_kind: see ``normalize.normalize``.
@@ -86,7 +86,7 @@ def make_loop_step(train_step: Callable, mesh: Mesh) -> jax.stages.Wrapped:
 def loss(
     params: Any, batch_stats: Any, examples: Examples, dropout_key: jax.Array, *, model: nn.Module
 ) -> tuple[jax.Array, tuple[jax.Array, Any]]:
-    """Mean weighted cross-entropy of normalized ``examples``, with logits (B, 7) and batch statistics."""
+    """Mean weighted cross-entropy of normalized ``examples``, with logits (B, K) and batch statistics."""
     logits, changed = model.apply(
         {"params": params, "batch_stats": batch_stats},
         examples.images,

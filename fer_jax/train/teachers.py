@@ -11,7 +11,7 @@ from fer_jax.checkpoints import choose, digests
 from fer_jax.checkpoints.same_run import differing_network
 from fer_jax.classifier import Classifier
 from fer_jax.errors import UserError
-from fer_jax.models import count_parameters
+from fer_jax.models import count_parameters, create_model, init_variables, output_layer
 from fer_jax.runtime.command import Config
 
 
@@ -29,13 +29,21 @@ class NamedNetworks(NamedTuple):
         return {part: digests.content(jax.tree.map(np.asarray, n.weights)) for part, n in found.items()}
 
 
-def named_networks(config: Config) -> NamedNetworks:
+def named_networks(config: Config, labels: Sequence[str]) -> NamedNetworks:
     """Load the networks that ``config["teacher"]`` (``A,B`` for several) and ``initial_weights`` name.
 
-    Raises UserError if one is missing, or the one to start from has other sizes or normalization.
+    Raises UserError if one is missing, a teacher has other classes than ``labels``, or the one to start from
+    has other sizes or normalization.
     """
     names = (name.strip() for name in config["teacher"].split(","))
     teachers = {name: choose.load(name) for name in names if name}
+    for name, teacher in teachers.items():
+        if teacher.labels != tuple(labels):
+            raise UserError(
+                f"config.teacher: {name} knows {', '.join(teacher.labels)}; this run has "
+                f"{', '.join(labels)}; "
+                "a teacher needs the same classes in the same order"
+            )
     name = config["initial_weights"]
     initial = choose.load(name) if name else None
     differing = differing_network(initial.record.config, config) if initial else {}
@@ -47,8 +55,31 @@ def named_networks(config: Config) -> NamedNetworks:
     return NamedNetworks(teachers, initial)
 
 
+def variables_to_start_from(network: Classifier, labels: Sequence[str], key: jax.Array) -> dict[str, Any]:
+    """The network's variables, with an output for each of ``labels``.
+
+    Classes that the network knows keep their outputs. Those that it does not know get random ones, from
+    ``key``.
+    """
+    variables = network.weights.variables
+    if network.labels == tuple(labels):
+        return variables
+    config = network.config
+    params = init_variables(create_model(config["model"], config[config["model"]], len(labels)), key)[
+        "params"
+    ]
+    layer = output_layer(params)
+    known = [(new, network.labels.index(name)) for new, name in enumerate(labels) if name in network.labels]
+    output = {}
+    for name, fresh in params[layer].items():
+        output[name] = np.array(fresh)
+        for new, old in known:
+            output[name][..., new] = variables["params"][layer][name][..., old]
+    return variables | {"params": dict(variables["params"]) | {layer: output}}
+
+
 def mean_probabilities(teachers: Sequence[Classifier]) -> Callable[[jax.Array], jax.Array]:
-    """Make a function: faces float32 (N, 48, 48, 1) -> probabilities (N, 7), the mean of the teachers."""
+    """Make a function: faces float32 (N, 48, 48, 1) -> probabilities (N, K), the mean of the teachers."""
     networks = [(teacher.forward("one"), teacher.weights) for teacher in teachers]
 
     def probabilities(images: jax.Array) -> jax.Array:

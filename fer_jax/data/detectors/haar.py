@@ -5,11 +5,11 @@ import os
 import threading
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from fer_jax.data.detectors.boxes import Box, Crop, Detector
-from fer_jax.data.detectors.opencv import import_opencv
+from fer_jax.data.detectors.opencv import REINSTALL, import_opencv
+from fer_jax.data.detectors.sizes import scaled, shrunk
 from fer_jax.errors import UserError
 from fer_jax.runtime.files import os_reason
 
@@ -45,12 +45,10 @@ def make_haar() -> Detector:
 
 
 def _find(cascade: Any, picture: Image.Image) -> list[Box]:
-    shrink = max(1.0, max(picture.size) / _LONGEST_SIDE)
-    size = tuple(max(1, round(length / shrink)) for length in picture.size)
-    grey = picture.convert("L").resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    grey, scale = shrunk(picture, "L", _LONGEST_SIDE)
     with _detecting:
-        found = cascade.detectMultiScale(np.asarray(grey), **_SEARCH)
-    return [Box(*(float(value) * shrink for value in box)) for box in found]
+        found = cascade.detectMultiScale(grey, **_SEARCH)
+    return [scaled(box, scale) for box in found]
 
 
 def _load_cascade() -> Any:
@@ -70,7 +68,6 @@ def _load_cascade() -> Any:
         reason = "damaged"
     if reason:
         raise UserError(
-            f"{path}: {reason}; the face detector of OpenCV was expected there; install it again: "
-            "pip install --force-reinstall -r requirements-photos.txt"
+            f"{path}: {reason}; the face detector of OpenCV was expected there; install it again: {REINSTALL}"
         )
     return cascade

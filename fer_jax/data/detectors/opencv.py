@@ -1,10 +1,11 @@
-"""Import OpenCV on first use: faces of 48 x 48 do not need it."""
+"""OpenCV, imported on first use: faces of 48 x 48 do not need it."""
 
 from typing import Any
 
 from fer_jax.errors import UserError
 
 INSTALL = "pip install -r requirements-photos.txt"
+REINSTALL = "pip install --force-reinstall -r requirements-photos.txt"
 
 
 def import_opencv() -> Any:
