@@ -67,8 +67,7 @@ def predict_photos(
     found = found or find_input(source)
     folder = None if is_stream(output) else folder_of_copies(output)
     paths = _without_copies(source, found.paths, folder)
-    for line in describe(found.without_videos() if with_videos else found.others):
-        print(f"left out: {line}")
+    _print_left_out(found, with_videos)
     started = time.monotonic()
     read = functools.partial(photos.read_photos, detector=detector, whole=whole)
     target = output, folder, key
@@ -77,6 +76,11 @@ def predict_photos(
     _print_summary(entries, output, whole, rate=now / (time.monotonic() - started))
     copies.finish(beside_videos=with_videos)
     _raise_for_unread(source, found, entries, output)
+
+
+def _print_left_out(found: Found, with_videos: bool) -> None:
+    for line in describe(found.without_videos() if with_videos else found.others):
+        print(f"left out: {line}")
 
 
 def _write_rows(
