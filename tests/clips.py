@@ -1,5 +1,7 @@
 """Draws videos for tests: faces that move over a picture, at times that the test chooses."""
 
+import functools
+
 import cv2
 import numpy as np
 from PIL import Image
@@ -7,9 +9,10 @@ from PIL import Image
 from fer_jax.data.detectors import Box
 from fer_jax.data.photos import crop_faces
 from fer_jax.data.synthetic.faces import draw_faces
+from fer_jax.data.video import import_quiet_opencv
 
-SIZE = (640, 360)
-SIDE = 160
+SIZE = (320, 180)
+SIDE = 80
 
 
 def uneven_times(seconds, *, seed=0):
@@ -33,7 +36,7 @@ def people(count=2, *, first=0):
 
 def write_clip(path, frames, *, rate=25.0, codec="VP80", times=None):
     """Writes pictures to a video, at a rate or at the times given in milliseconds (.webm or .mkv)."""
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    import_quiet_opencv()
     frames = iter(frames)
     first = next(frames)
     plain = path if times is None else path.with_name(f"{path.stem}-even.webm")
@@ -71,21 +74,26 @@ def places_at(seconds):
 
     Two cross in the middle after 3 seconds; the second leaves from 6.0 to 7.5, returns, and stays.
     """
-    places = [(0, 60 + 360 * min(seconds, 6) / 6, 90)]
+    places = [(0, 30 + 180 * min(seconds, 6) / 6, 45)]
     if not 6.0 <= seconds < 7.5:
-        places.append((1, 420 - 360 * min(seconds, 6) / 6, 110))
+        places.append((1, 210 - 180 * min(seconds, 6) / 6, 55))
     return places
 
 
-def picture_at(seconds, faces, place_of=places_at):
-    """A frame of the clip."""
-    picture = ground()
+@functools.cache
+def _ground():
+    return ground()
+
+
+def picture_at(seconds, faces, place_of=places_at, *, scale=1):
+    """A frame of the clip; detectors need it larger."""
+    picture = _ground().copy()
     for person, x, y in place_of(seconds):
         picture.paste(faces[person].convert("RGB"), (round(x), round(y)))
-    return picture
+    return picture.resize((SIZE[0] * scale, SIZE[1] * scale), Image.Resampling.BICUBIC)
 
 
-def finder(times, *, place_of=places_at, noise=2.0, hide=0.4):
+def finder(times, *, place_of=places_at, noise=1.0, hide=0.4):
     """A detector for the clip that knows where its faces are -> a function like ``photos.faces_of``.
 
     It is some pixels off, and misses a face of which more than ``hide`` is covered. It is called for each
