@@ -44,7 +44,8 @@ def test_a_copy_plays_to_its_end(browser, tmp_path, monkeypatch, codec):
     shown = browser.execute_script(
         f"{state.removesuffix('return ')}const c = document.createElement('canvas');"
         "c.width = v.videoWidth; c.height = v.videoHeight; const d = c.getContext('2d');"
-        "d.drawImage(v, 0, 0); try { return [...d.getImageData(100, 80, 1, 1).data] } catch (e) { return null }"
+        "d.drawImage(v, 0, 0);"
+        "try { return [...d.getImageData(100, 80, 1, 1).data] } catch (e) { return null }"
     )
     if shown is not None:  # some browsers let no page read what a file shows
         expected = clips.picture_at(2.8, faces).getpixel((100, 80))
