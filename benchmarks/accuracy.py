@@ -1,6 +1,9 @@
 """Scores trained networks side by side on a data set's validation faces.
 
 python benchmarks/accuracy.py --csv=fer2013.csv tiny cnn best runs/mine
+python benchmarks/accuracy.py --csv=fer2013.csv --votes=fer2013new.csv plus best cnn tiny
+    scores them on the faces with a majority of FER+'s votes. A network that does not know a class is wrong on
+    its faces; another column leaves these faces out for all networks.
 
 Each network, a run's folder or the name of weights that come with fer_jax, by each kind of test-time views:
 accuracy with its 95 % interval, without the faces that also occur in training, macro F1, calibration error,
@@ -10,6 +13,7 @@ with the same views.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,12 +29,11 @@ from fer_jax.data.split import rows_shared
 from fer_jax.errors import UserError
 from fer_jax.evaluate.metrics import accuracy, accuracy_interval, summarize
 from fer_jax.evaluate.step import score_probabilities
+from fer_jax.labels import LABELS
 from fer_jax.transforms.views import VIEWS
 
-HEADER = (
-    "| network | views | accuracy (95 % interval) | without shared faces | macro F1 | calibration error "
-    "| p, against one view | p, against the first |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
-)
+COLUMNS = ("accuracy (95 % interval)", "without shared faces", "macro F1", "calibration error")
+COMPARISONS = ("p, against one view", "p, against the first")
 
 
 class Score(NamedTuple):
@@ -43,7 +46,11 @@ class Score(NamedTuple):
 
 
 def score_all(
-    names: list[str], faces: Faces, apart: np.ndarray, views: tuple[str, ...] = VIEWS
+    names: list[str],
+    faces: Faces,
+    apart: np.ndarray,
+    views: tuple[str, ...] = VIEWS,
+    labels: Sequence[str] = LABELS,
 ) -> list[Score]:
     """Each network by each kind of views.
 
@@ -52,20 +59,40 @@ def score_all(
       faces: labelled.
       apart: bool (N,), the faces that do not occur in training.
       views: ``one`` first.
+      labels: names of the classes of the faces.
     """
-    scores = []
-    for name in names:
-        classifier = load(name)
+    scores, networks = [], {name: load(name) for name in names}
+    known = [all(label in network.labels for network in networks.values()) for label in labels]
+    common = np.array(known)[faces.labels]
+    for name, network in networks.items():
+        classes = [*labels, *(label for label in network.labels if label not in labels)]
         for kind in views:
-            chances = classifier.predict(faces.images, views=kind)
+            chances = in_classes(network.predict(faces.images, views=kind), network.labels, classes)
             right = chances.argmax(1) == faces.labels
-            scores.append(Score(name, kind, right, row(chances, faces.labels, apart)))
+            figures = row(chances, faces.labels, apart, classes)
+            if not all(known):
+                figures = f"{right[common].mean():.2%} | {figures}"
+            scores.append(Score(name, kind, right, figures))
     return scores
+
+
+def in_classes(chances: np.ndarray, labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    """Probabilities (N, K) of ``labels`` as those of ``classes``, 0 for a class that is not a label."""
+    wide = np.zeros((len(chances), len(classes)), chances.dtype)
+    wide[:, [classes.index(label) for label in labels]] = chances
+    return wide
 
 
 def table(scores: list[Score]) -> str:
     """As Markdown; the p-values are against the same network's first views, and the first network's same."""
-    lines, first = [HEADER], scores[0]
+    columns = (
+        COLUMNS if scores[0].figures.count(" | ") < len(COLUMNS) else ("on classes that all know", *COLUMNS)
+    )
+    heads = ("network", "views", *columns, *COMPARISONS)
+    lines, first = (
+        ["| " + " | ".join(heads) + " |", "| " + " | ".join(["---"] * len(heads)) + " |"],
+        scores[0],
+    )
     right = {(score.name, score.views): score.right for score in scores}
     for name, kind, hits, figures in scores:
         alone = "" if kind == first.views else f"{mcnemar(right[name, first.views], hits):.2g}"
@@ -84,13 +111,10 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     return float(binomtest(only_first, differ).pvalue) if differ else 1.0
 
 
-def row(chances: np.ndarray, labels: np.ndarray, apart: np.ndarray) -> str:
-    """The four figures of probabilities (N, 7), as cells of the table; "none" if no face is ``apart``."""
+def row(chances: np.ndarray, labels: np.ndarray, apart: np.ndarray, classes: Sequence[str]) -> str:
+    """The four figures of probabilities (N, K), as cells of the table; "none" if no face is ``apart``."""
     result = score_probabilities(chances, labels)
-    figures, (low, high) = (
-        summarize(result, [str(number) for number in range(chances.shape[1])]),
-        accuracy_interval(result.confusion),
-    )
+    figures, (low, high) = summarize(result, classes), accuracy_interval(result.confusion)
     rest = score_probabilities(chances[apart], labels[apart]).confusion
     without_shared = f"{accuracy(rest):.2%}" if apart.any() else "none"
     return (
@@ -103,10 +127,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("names", nargs="+", help="runs' folders, or weights that come with fer_jax")
     parser.add_argument("--csv", required=True, help="the data set: a CSV file or folder with labels")
+    parser.add_argument(
+        "--votes", default="", help="FER+'s votes, fer2013new.csv, row by row for the CSV file"
+    )
     options = parser.parse_args()
-    splits = load_splits(options.csv, validation_fraction=0.1, seed=0)
-    apart = ~rows_shared(splits.validation.images, splits.train.images)
-    print(table(score_all(options.names, splits.validation, apart)))
+    splits = load_splits(options.csv, validation_fraction=0.1, seed=0, votes=options.votes)
+    faces = splits.validation
+    apart = ~rows_shared(faces.images, splits.train.images)
+    print(f"{len(faces):,} faces")
+    print(table(score_all(options.names, faces, apart, labels=splits.labels)))
 
 
 if __name__ == "__main__":

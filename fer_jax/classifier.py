@@ -21,7 +21,7 @@ from fer_jax.labels import SIDE
 from fer_jax.models import count_parameters, create_model
 from fer_jax.models.forward import make_forward, predict_probabilities
 from fer_jax.runtime.files import one_line
-from fer_jax.transforms.views import VIEWS
+from fer_jax.transforms.views import VIEWS, views_in_pictures
 
 Picture = str | os.PathLike | Image.Image
 """The path of a picture, or a picture that Pillow has opened."""
@@ -87,7 +87,7 @@ class Classifier:
     def model(self) -> nn.Module:
         return create_model(self.config["model"], self.config[self.config["model"]], len(self.labels))
 
-    def predict(self, images: np.ndarray | Picture, *, views: str = "one") -> np.ndarray:
+    def predict(self, images: np.ndarray | Picture, *, views: str | None = None) -> np.ndarray:
         """Predict the probabilities float32 (N, K) of faces, or (K,) of one face, in the order of ``labels``.
 
         The compiled network is kept for the next call. A few images go in a small batch.
@@ -96,7 +96,8 @@ class Classifier:
           images: uint8 (N, 48, 48, 1) or (N, 48, 48), 0 black to 255 white, cropped as FER2013 crops them. Or
             one face: uint8 (48, 48), or a picture, which is taken whole, in grey, and scaled to 48 x 48;
             ``predict_photo`` finds the faces in a larger one.
-          views: test-time views to average over: ``one``, ``flip``, ``zoom`` or ``ten_crop``.
+          views: test-time views to average over: ``one``, ``flip``, ``zoom`` or ``ten_crop``; None for those
+            of the config.
 
         Raises:
           UserError: another shape or dtype, a picture that cannot be read, or unknown views.
@@ -104,6 +105,7 @@ class Classifier:
         if isinstance(images, Picture):
             images = to_face(to_grey(_open(images).picture))
         faces, is_one = _as_faces(np.asarray(images))
+        views = self.config["views"] if views is None else views
         if views not in VIEWS:
             raise UserError(f"views={views!r} is unknown; choose one of {', '.join(VIEWS)}")
         probabilities = predict_probabilities(
@@ -117,7 +119,7 @@ class Classifier:
         return probabilities[0] if is_one else probabilities
 
     def predict_photo(
-        self, photo: Picture, *, views: str = "one", detector: str = "", whole: bool = False
+        self, photo: Picture, *, views: str | None = None, detector: str = "", whole: bool = False
     ) -> list[PhotoFace]:
         """Find the faces in a photo, from left to right, and predict each; an empty list if there is none.
 
@@ -126,13 +128,15 @@ class Classifier:
 
         Args:
           photo: of any size and colour, turned as its EXIF data says.
-          views: see ``predict``. On photos ``flip`` is the most accurate (docs/photos.md).
+          views: see ``predict``; None for those of the config, or ``flip`` instead of ``zoom``, which is less
+            accurate on faces from photos (docs/photos.md).
           detector: ``mtcnn``, ``haar``, or the path of a YuNet network; the best that is installed if empty.
           whole: whether a small square picture that shows one face alone is taken whole (docs/photos.md).
 
         Raises:
           UserError: what the detector needs is not installed, the photo cannot be read, or unknown views.
         """
+        views = views_in_pictures(self.config["views"]) if views is None else views
         opened = _open(photo)
         faces = photos.faces_of(opened.picture, detector=detector, whole=whole)
         found = photos.Photo("", opened.picture, opened.size, *faces, opened.remarks)

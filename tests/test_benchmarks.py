@@ -15,12 +15,15 @@ from scipy import stats
 
 import ablations
 import accuracy
+import fer_jax
 import int8
 import latency
 import layers
+import photos as finding
 import run as benchmarks
 import scaling
 from configs import cnn
+from fer_jax.data.class_names import EIGHT
 from fer_jax.data.faces import Faces
 from fer_jax.data.load import load_dataset
 from tiny_run import tiny_config
@@ -62,6 +65,28 @@ def test_run(tmp_path):
     assert 0 < row["min"] <= row["median"] <= row["max"]
     assert (tmp_path / "results.png").stat().st_size > 0
     assert "ours / theirs" in done.stdout
+
+
+def test_what_counts_as_found():
+    """Against a square moved and scaled by hand; the picture has the face where it says."""
+    face = np.random.default_rng(1).integers(0, 256, (48, 48), np.uint8)
+    picture, place = finding.paste(face, np.random.default_rng(0))
+    x, y, side, _ = map(int, place)
+    cut = picture.crop((x, y, x + side, y + side))
+    assert cut == Image.fromarray(face).resize((side, side), Image.Resampling.BICUBIC)
+    for across, size, found in (
+        (0, 1, True),
+        (0.2, 1, True),
+        (0.3, 1, False),
+        (0, 0.6, True),
+        (0, 0.4, False),
+    ):
+        width = size * side
+        middle = x + side * (0.5 + across), y + side / 2
+        square = finding.photos.Box(middle[0] - width / 2, middle[1] - width / 2, width, width)
+        assert finding.is_found(square, place) == found
+        assert finding.distance(square, place) == pytest.approx(across)
+    assert finding.overlap(place, place._replace(x=x + side / 2)) == pytest.approx(1 / 3)
 
 
 def test_flags_of_an_ablation():
@@ -121,6 +146,21 @@ def test_compare(tmp_path, trained_run):
     assert cells[3].startswith(f"{found['accuracy']:.2%} ")
     assert cells[4] == f"{found['accuracy']:.2%}"
     assert cells[5] == f"{found['macro_f1']:.3f}"
+
+
+def test_compare_on_classes_that_a_network_does_not_know(tmp_path, trained_run):
+    """Its accuracy on all faces counts theirs as wrong; on the others it is that of NumPy."""
+    trained_run(tmp_path / "run", epochs=1)
+    faces = load_dataset(tiny_config()).validation
+    labels = np.where(np.arange(len(faces)) < 5, 7, faces.labels).astype(np.int32)
+    apart, name = np.ones(len(faces), bool), str(tmp_path / "run")
+    scores = accuracy.score_all([name], faces.labelled(labels), apart, views=("one",), labels=EIGHT)
+    table = accuracy.table(scores).splitlines()
+    cells = [cell.strip() for cell in table[-1].split("|")]
+    right = fer_jax.load(name).predict(faces.images, views="one").argmax(1) == labels
+    assert table[0].count("|") == table[-1].count("|")
+    assert cells[3] == f"{right[5:].mean():.2%}"
+    assert cells[4].startswith(f"{right[5:].sum() / len(faces):.2%} ")
 
 
 def test_latency(monkeypatch):

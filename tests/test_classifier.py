@@ -31,14 +31,23 @@ def test_compiled_once(monkeypatch):
     np.testing.assert_allclose(classifier.predict(images[3:4]), chances[3:4], atol=1e-5)
 
 
+def test_views_are_those_of_the_config_unless_given():
+    images, tiny = draw_faces(2, seed=0).images, fer_jax.load("tiny")
+    assert tiny.config["views"] == "zoom"
+    np.testing.assert_array_equal(tiny.predict(images), tiny.predict(images, views="zoom"))
+    assert np.abs(tiny.predict(images) - tiny.predict(images, views="one")).max() > 1e-4
+    (face,) = tiny.predict_photo(Image.fromarray(images[0, ..., 0]))  # of face size: taken whole
+    np.testing.assert_allclose(face.probabilities, tiny.predict(images[0], views="flip"), atol=1e-5)
+
+
 def test_the_kept_network_is_that_of_the_weights():
     """Another temperature, another network: no mix-up."""
     images = draw_faces(3, seed=0).images
     tiny = fer_jax.load("tiny")
     hot = fer_jax.load("tiny")
     hot = dataclasses.replace(hot, weights=hot.weights._replace(temperatures={"one": 100.0}))
-    np.testing.assert_allclose(hot.predict(images), 1 / 7, atol=0.05)
-    assert tiny.predict(images).max() > 0.3
+    np.testing.assert_allclose(hot.predict(images, views="one"), 1 / 7, atol=0.05)
+    assert tiny.predict(images, views="one").max() > 0.3
 
 
 @pytest.mark.parametrize(

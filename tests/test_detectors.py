@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_jax.data import detectors
+from commands import ROOT, run_main
+from fer_jax.data import detectors, photos
 from fer_jax.data.detectors import Box, Crop, crop_box, haar, make_detector, mtcnn
 from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError
@@ -277,3 +278,40 @@ def test_what_is_no_network_of_yunet(tmp_path, capfd):
         with pytest.raises(UserError, match=r"net.onnx: OpenCV cannot use it to find faces"):
             make_detector(str(path))
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("mode", ["predict", "explain", "serve"])
+def test_each_mode_takes_the_detector(tmp_path, mode):
+    """One that cannot be had ends it with a line, before anything is written."""
+    photo((40, 100, 160)).save(tmp_path / "photo.png")
+    where = {
+        "predict": ["--input=photo.png", "--output=out.csv"],
+        "explain": ["--input=photo.png"],
+        "serve": [],
+    }
+    config = f"--config={ROOT / 'configs' / 'tiny.py'}"
+    done = run_main([config, f"--mode={mode}", *where[mode], "--config.detector=none.onnx"], tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        "error: none.onnx: no such file or directory; the ONNX file"
+    )
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out.csv").exists()
+
+
+@needs_haar
+@needs_weights
+def test_predict_uses_the_detector_that_is_named(tmp_path):
+    picture = photo((40, 100, 160))
+    picture.save(tmp_path / "photo.png")
+    config = f"--config={ROOT / 'configs' / 'tiny.py'}"
+    places = []
+    for name in ("haar", "mtcnn"):
+        options = ["--mode=predict", "--input=photo.png", f"--output={name}.csv", f"--config.detector={name}"]
+        done = run_main([config, *options], tmp_path)
+        assert done.returncode == 0, done.stderr
+        row = (tmp_path / f"{name}.csv").read_text().splitlines()[1].split(",")
+        places.append(tuple(int(value) for value in row[2:6]))
+        (box,) = photos.find_faces(picture, detector=name)
+        assert places[-1] == photos.whole_pixels(box, picture.size)
+    assert places[0] != places[1]

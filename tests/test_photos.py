@@ -94,6 +94,56 @@ def test_a_face_of_nearly_that_size_is_taken_whole(size):
     assert not photos.is_face(picture.resize((39, 48)))
 
 
+@pytest.mark.parametrize(
+    ("size", "boxes", "cropped"),
+    [
+        ((100, 100), [], True),
+        ((224, 224), [Box(20, 20, 180, 180)], True),
+        ((224, 200), [Box(20, 20, 136, 136)], True),
+        ((224, 200), [Box(20, 20, 133, 133)], False),  # a small picture with room around the face
+        ((224, 224), [Box(0, 0, 150, 150), Box(100, 0, 150, 150)], False),
+        ((256, 204), [], False),  # not square
+        ((257, 257), [], False),
+        ((39, 39), [], False),
+    ],
+)
+def test_what_looks_like_a_cropped_face(size, boxes, cropped):
+    assert photos.is_cropped(Image.new("L", size), boxes) == cropped
+
+
+def test_larger_faces_are_taken_whole_if_told():
+    face = Image.fromarray(FACES[0]).resize((100, 100))
+    for picture in (face, Image.fromarray(np.tile(BRIGHT, (2, 2)))):
+        boxes, faces = photos.faces_of(picture, whole=True)
+        assert boxes == [(0, 0, *picture.size)]
+        expected = picture.resize((48, 48), Image.Resampling.BILINEAR)
+        np.testing.assert_array_equal(faces[0, ..., 0], np.asarray(expected))
+        assert photos.faces_of(picture)[0] != boxes
+    scene = photo((40, 100, 160))
+    assert photos.faces_of(scene, whole=True)[0] == photos.faces_of(scene)[0]
+
+
+def test_a_folder_of_cropped_faces(tmp_path, capsys):
+    """They are searched, and a line proposes the flag; with it there are no places and no copies."""
+    for row, face in enumerate(FACES[:4]):
+        (tmp_path / "album").mkdir(exist_ok=True)
+        Image.fromarray(face).resize((100, 100)).save(tmp_path / "album" / f"{row}.png")
+    photo((40, 100, 160)).save(tmp_path / "album" / "scene.png")
+    source, output = str(tmp_path / "album"), tmp_path / "out.csv"
+    options = {"labels": LABELS, "with_probabilities": False}
+    run_photos.predict_photos(source, predict, output, **options)
+    assert "4 of them look like cropped faces; --config.faces=whole takes" in capsys.readouterr().out
+    run_photos.predict_photos(source, predict, output, whole=True, **options)
+    assert "look like" not in capsys.readouterr().out
+    table = pd.read_csv(output)
+    assert table[["x", "y", "width", "height"]].to_numpy()[:4].tolist() == [[0, 0, 100, 100]] * 4
+    assert len(table) == 5
+    assert [path.name for path in (tmp_path / "out_pictures").iterdir()] == ["scene.png.jpg"]
+    (tmp_path / "album" / "scene.png").unlink()
+    run_photos.predict_photos(source, predict, output, whole=True, **options)
+    assert list(pd.read_csv(output).columns) == ["id", "label"]
+
+
 def test_marks_are_on_the_box_and_its_name_alone():
     picture = photo()
     before = np.array(picture)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fer_jax.checkpoints.choose import views_in_pictures
+from fer_jax.checkpoints.choose import views_of_photos
 from fer_jax.checkpoints.same_run import (
     EVALUATION_FIELDS,
     check_random_keys,
@@ -66,6 +66,14 @@ def test_same_run_may_be_longer(epochs):
 
 def test_same_run_may_be_read_and_scored_otherwise():
     check(changed(cache=True), changed(cache=False, patience=9, views="flip"))
+
+
+def test_how_faces_are_found_is_of_the_command():
+    """Whether the run has the fields, as those of today have, or lacks them."""
+    given = changed(detector="haar", faces="whole", serve={"port": 1})
+    for saved in (SAVED, changed(detector="", faces="")):
+        check(saved, given)
+        assert merged(saved, given, ["detector", "faces"]) == saved
 
 
 def test_same_run_may_lack_fields_of_a_newer_version():
@@ -143,5 +151,5 @@ def test_evaluation_reads_without_the_cache_where_told():
         ("ten_crop", [], "ten_crop"),
     ],
 )
-def test_views_in_pictures(views, overrides, expected):
-    assert views_in_pictures(changed(views=views), overrides) == expected
+def test_views_of_photos(views, overrides, expected):
+    assert views_of_photos(changed(views=views), overrides) == expected

@@ -10,6 +10,7 @@ from fer_jax.classifier import Classifier
 from fer_jax.errors import UserError
 from fer_jax.runtime.command import Command, Config
 from fer_jax.runtime.files import expand_user
+from fer_jax.transforms.views import views_in_pictures
 
 
 def load(workdir_or_name: str | Path) -> Classifier:
@@ -80,10 +81,9 @@ def require_one_run(workdir: Path) -> None:
         raise UserError(f"{workdir}: holds runs of several seeds; name one of them: --workdir={members[0]}")
 
 
-def views_in_pictures(config: Config, overrides: tuple[str, ...] = ()) -> str:
-    """The test-time views of faces in pictures: ``flip`` instead of ``zoom``, unless the command sets it.
+def views_of_photos(config: Config, overrides: tuple[str, ...] = ()) -> str:
+    """The test-time views of faces in pictures: those of ``views_in_pictures``, unless the command sets some.
 
-    A detector crops some faces more tightly than FER2013, some less. On such faces ``zoom`` is less accurate
-    than ``flip`` (docs/photos.md). ``overrides`` are dotted names of the fields that the command line set.
+    ``overrides`` are dotted names of the fields that the command line set.
     """
-    return "flip" if config["views"] == "zoom" and "views" not in overrides else config["views"]
+    return config["views"] if "views" in overrides else views_in_pictures(config["views"])

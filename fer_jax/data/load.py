@@ -15,7 +15,7 @@ from fer_jax.data.class_names import EIGHT
 from fer_jax.data.contrast import describe_flat, has_contrast
 from fer_jax.data.faces import Faces, Splits, digest
 from fer_jax.data.find_pictures import Found, Other, describe, find_pictures, require_pictures
-from fer_jax.data.kinds import FOREIGN, PICTURE, SUFFIXES, VIDEO, VIDEO_SUFFIXES, kind_of
+from fer_jax.data.kinds import FOREIGN, HEIC, PICTURE, SUFFIXES, TO_READ_HEIC, VIDEO, VIDEO_SUFFIXES, kind_of
 from fer_jax.data.picture_folders import read_picture_set
 from fer_jax.data.read_csv import CsvTable, read_csv
 from fer_jax.data.split import rows_shared, stratified_split
@@ -317,6 +317,8 @@ def find_input(path: str | os.PathLike, *, videos: bool = False) -> Found | None
         return Found([], [Other(Path(path), VIDEO, Path(path).suffix.lower())])
     if kind == VIDEO:
         raise UserError(f"{path}: is a video; a picture, a folder of pictures or a CSV file was expected")
+    if kind == HEIC:
+        raise UserError(f"{path}: is a HEIC picture; to read HEIC: {TO_READ_HEIC}; or save it as JPEG")
     if kind == FOREIGN:
         raise UserError(f"{path}: a kind of picture that cannot be read here; save it as JPEG first")
     return Found([Path(path)], []) if kind == PICTURE else None

@@ -43,7 +43,7 @@ def run(command: Command) -> None:
     faces = _load_faces(classifier, command)
     folder = Path(command.output) if command.output else command.workdir / "explain"
     print(f"predicting {number_of(len(faces), 'face')} ...", flush=True)
-    probabilities = classifier.predict(faces.images)
+    probabilities = classifier.predict(faces.images, views="one")
     rows = (
         np.arange(min(_MOST_FACES, len(faces))) if command.input else two_of_each(faces.labels)[:_MOST_FACES]
     )

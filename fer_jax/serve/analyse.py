@@ -27,7 +27,7 @@ BATCH = 4
 faces a picture has. Most pictures have few."""
 
 # The formats that cameras, telephones and browsers save. Some others of Pillow run other programs.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "HEIF")
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 
 # From dark blue to yellow, after cividis, which colour-blind people see the same (Nuñez et al., 2018).

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fer_jax.checkpoints.choose import choose_all, views_in_pictures
+from fer_jax.checkpoints.choose import choose_all, views_of_photos
 from fer_jax.data.detectors import make_detector
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
@@ -39,7 +39,7 @@ def run(command: Command) -> None:
     classifiers = choose_all(command)
     address = command.config["serve"]
     with _bind(address["host"], address["port"]) as listener:
-        views = [views_in_pictures(c.config, command.overrides) for c in classifiers]
+        views = [views_of_photos(c.config, command.overrides) for c in classifiers]
         networks = [make_network(c, views=v) for c, v in zip(classifiers, views, strict=True)]
         with announced("compiling the network"):
             _, heat = look_at(networks, np.zeros((BATCH, SIDE, SIDE, 1), np.uint8))

@@ -64,3 +64,11 @@ def _crop_matrices(side: int) -> np.ndarray:
 def view_log_probabilities(logits: jax.Array) -> jax.Array:
     """Average the probabilities over the views: logits (V, N, 7) -> log-probabilities (N, 7)."""
     return jax.nn.logsumexp(jax.nn.log_softmax(logits), axis=0) - jnp.log(float(len(logits)))
+
+
+def views_in_pictures(views: str) -> str:
+    """The views of faces that a detector found: ``flip`` instead of ``zoom``, which is less accurate there.
+
+    A detector crops some faces more tightly than FER2013, some less (docs/photos.md).
+    """
+    return "flip" if views == "zoom" else views
