@@ -75,7 +75,7 @@ def crossing(seconds, *, visible=0.4, swap=False, rate=25):
     return frames
 
 
-@pytest.mark.parametrize("seconds", [1.0, 3.0, 8.0])
+@pytest.mark.parametrize("seconds", [1.0, 3.0, 8.0, 15.0])
 @pytest.mark.parametrize("visible", [0.3, 1.0])
 def test_faces_that_cross_keep_their_numbers(seconds, visible):
     """Whether the farther one is lost meanwhile or found throughout."""

@@ -12,7 +12,7 @@ from fer_jax.data.detectors import Box
 GAP = 0.5
 """Seconds for which a face may be missed and keep its number."""
 
-_HIDDEN = 2.0
+_HIDDEN = 5.0
 """The same for a face behind another, in seconds since it was seen."""
 
 _LEAST_OVERLAP = 0.15
@@ -21,7 +21,7 @@ _LEAST_OVERLAP = 0.15
 _STAYED = 0.5
 """What the overlap with the last place counts, against that with the place expected by the motion."""
 
-_MOTION_SECONDS, _LOOK_SECONDS = 0.2, 1.0
+_MOTION_SECONDS, _LOOK_SECONDS = 0.3, 1.0
 """Time constants of the means of a face's motion, and of its look."""
 
 _ALONE = 0.05
