@@ -28,7 +28,7 @@ from fer_jax.predict.timeline import longest, save_timeline, with_sightings
 from fer_jax.predict.video import predict_camera, predict_videos
 from fer_jax.predict.watch import Settings, watch
 from fer_jax.runtime import signals
-from fer_jax.runtime.marks import is_our_video, is_ours
+from fer_jax.runtime.marks import MARK_OF_VIDEO, is_our_video, is_ours
 
 TIMES = clips.uneven_times(10)
 COLUMNS = ["id", "frame", "time", "face", "label", "x", "y", "width", "height"]
@@ -301,7 +301,7 @@ def test_timelines_stay_small_and_show_the_longest(tmp_path):
     assert curves[0].last == 19_999 / 25
     curves = with_sightings(curves, [0], np.ones((1, 7)) / 7, 802.0, longest_gap=0.6)
     assert curves[0].last == 802
-    save_timeline(tmp_path / "a.png", curves, LABELS, title="a", faces=801)
+    save_timeline(tmp_path / "a.png", curves, LABELS, title="a$b_{$ \u732b.mp4", faces=801)
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.width == 1200
 
@@ -400,10 +400,10 @@ def test_stopped_between_frames(tmp_path, monkeypatch):
 
 
 class FakeCapture:
-    """A camera that gives one picture again and again."""
+    """A camera that gives one picture again and again; with the tenth, Ctrl-C comes."""
 
-    def __init__(self, number):
-        self.left = 40
+    def __init__(self):
+        self.given = 0
 
     def isOpened(self):
         return True
@@ -412,9 +412,11 @@ class FakeCapture:
         return True
 
     def grab(self):
-        self.left -= 1
-        time.sleep(0.002)
-        return self.left >= 0
+        self.given += 1
+        time.sleep(0.01)
+        if self.given == 10:
+            signal.raise_signal(signal.SIGINT)
+        return self.given <= 40
 
     def retrieve(self):
         return True, np.full((48, 64, 3), 200, np.uint8)
@@ -425,13 +427,15 @@ class FakeCapture:
 
 def test_a_camera_ends_with_ctrl_c(tmp_path, monkeypatch, capsys):
     """Regularly: table, copy and timeline are complete."""
-    monkeypatch.setattr(cv2, "VideoCapture", FakeCapture)
-    with monkeypatch.context() as patch:
-        patch.setattr(signals, "noted_signals", lambda **_: signal_after(9))
-        # The check of the written file would meet the camera, too.
-        patch.setattr(VideoWriter, "finish", lambda self: self._writer.release())
-        patch.setattr(FakeCapture, "__init__", lambda self, *_: setattr(self, "left", 40))
-        predict_camera(0, settings(whole), tmp_path / "out.csv")
+    real = cv2.VideoCapture
+    monkeypatch.setattr(
+        cv2, "VideoCapture", lambda source, *rest: real(source, *rest) if rest else FakeCapture()
+    )
+    monkeypatch.setattr(os, "_exit", lambda status: pytest.fail(f"ended with {status}"))
+    # An earlier copy, whose removal is a moment at which a signal may end the process.
+    (tmp_path / "out_pictures").mkdir()
+    (tmp_path / "out_pictures" / "old.webm").write_bytes(MARK_OF_VIDEO)
+    predict_camera(0, settings(whole), tmp_path / "out.csv")
     printed = capsys.readouterr().out
     assert printed.startswith("camera:0: looking; Ctrl-C ends it, and completes the files\n")
     rows = pd.read_csv(tmp_path / "out.csv")
@@ -440,7 +444,8 @@ def test_a_camera_ends_with_ctrl_c(tmp_path, monkeypatch, capsys):
     assert rows["time"][0] == 0
     assert set(rows["id"]) == {"camera:0"}
     names = sorted(path.name for path in (tmp_path / "out_pictures").iterdir())
-    assert names == ["camera-0.incomplete.webm", "camera-0_timeline.png"]
+    assert names == ["camera-0.webm", "camera-0_timeline.png"]
+    assert len(list(read_frames(open_video(tmp_path / "out_pictures" / "camera-0.webm")))) > 0
 
 
 def test_from_the_command_line(tmp_path):

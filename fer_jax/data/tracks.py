@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from fer_jax.data.detectors import Box
 
@@ -111,6 +110,9 @@ def _assign(active: Sequence[Track], found: np.ndarray, looks: np.ndarray, time:
         return {}
     expected = overlaps(np.array([_expected(t, time) for t in active]), found)
     stayed = overlaps(np.array([t.box for t in active]), found)
+    # Imported here, since other commands start without it; JAX requires SciPy.
+    from scipy.optimize import linear_sum_assignment
+
     overlap = np.maximum(expected, _STAYED * stayed)
     possible = overlap >= _LEAST_OVERLAP
     likeness = np.array([t.look for t in active]) @ looks.T

@@ -12,6 +12,9 @@ from PIL import Image
 from fer_jax.data.video import ffmpeg, import_quiet_opencv, is_utf8
 from fer_jax.runtime.marks import MARK_OF_VIDEO
 
+UNFINISHED = ".incomplete.webm"
+"""The end of the name of a file that is being written, or was when its process was killed."""
+
 _CODECS = ("VP80", "VP90")
 """VP8 first: VP9 makes smaller files, and takes four times as long."""
 
@@ -39,7 +42,7 @@ class VideoWriter:
           rate: frames per second.
         """
         self.path, self._rate = path, rate
-        self._unfinished = path.with_name(f"{path.stem}.incomplete.webm")
+        self._unfinished = path.with_name(path.stem + UNFINISHED)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._cv2 = import_quiet_opencv()
         self._start: float | None = None

@@ -1,5 +1,6 @@
 """The picture of a video's faces over time: a panel for each, a line for each class."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -111,10 +112,17 @@ def save_timeline(path: Path, curves: Curves, labels: Sequence[str], *, title: s
     axes[-1, 0].set_xlabel("time")
     figure.supylabel("probability", fontsize=10)
     more = f"; the {len(shown)} of {faces:,} faces that were seen longest" if faces > len(shown) else ""
-    figure.suptitle(title + more, fontsize=11)
+    figure.suptitle(_plain(title) + more, fontsize=11)
     lines, names = axes[0, 0].get_legend_handles_labels()
     figure.legend(lines, names, loc="outside lower center", ncols=len(classes), frameon=False, fontsize=10)
-    save_figure(figure, path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # of names in other scripts
+        save_figure(figure, path)
+
+
+def _plain(text: str) -> str:
+    """The text as it is: Matplotlib takes dollars for formulas."""
+    return text.replace("$", r"\$")
 
 
 def _draw_panel(axis, curve: Curve, classes: Sequence[int], labels: Sequence[str]) -> None:
@@ -127,7 +135,7 @@ def _draw_panel(axis, curve: Curve, classes: Sequence[int], labels: Sequence[str
             linestyle=_STYLES[label // 8 % len(_STYLES)],
             linewidth=1.6,
             marker="." if len(rows) == 1 else None,
-            label=labels[label],
+            label=_plain(labels[label]),
         )
     axis.grid(alpha=0.3)
     for side in ("top", "right"):

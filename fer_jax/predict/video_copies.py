@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fer_jax.data.video import Video
-from fer_jax.data.video_writer import VideoWriter
+from fer_jax.data.video_writer import UNFINISHED, VideoWriter
 from fer_jax.errors import UserError
 from fer_jax.predict.copies import VIDEO_COPIES, remove_copies
 from fer_jax.predict.draw import copy_size, draw_faces_of
@@ -15,7 +15,7 @@ from fer_jax.predict.watch import Seen, Settings
 from fer_jax.runtime.marks import is_our_video
 from fer_jax.runtime.words import number_of, some
 
-_TIMELINE, _LONGEST_ENDING = "_timeline.png", ".incomplete.webm"
+_TIMELINE = "_timeline.png"
 
 
 class VideoCopy:
@@ -24,6 +24,7 @@ class VideoCopy:
     def __init__(self, path: Path | None, root: Path | None) -> None:
         self._path, self._root = path, root
         self._writer: VideoWriter | None = None
+        self._size = (0, 0)
         self._written: list[Path] = []
 
     def write(self, seen: Seen, video: Video, settings: Settings) -> None:
@@ -33,11 +34,15 @@ class VideoCopy:
         picture = seen.frame.picture
         if self._writer is None:
             rate = min(video.rate, settings.frames_per_second or video.rate)
-            self._writer = VideoWriter(self._path, size=copy_size(picture.size), rate=rate)
+            self._size = copy_size(picture.size)
+            self._writer = VideoWriter(self._path, size=self._size, rate=rate)
             if self._writer.codec is None:
                 print(f"left out: {self._path}, since this OpenCV cannot write it")
         marked = draw_faces_of(picture, seen.boxes, seen.numbers, seen.probabilities, settings.labels)
-        self._writer.write(marked, seen.frame.time)
+        # Some videos change their size on the way.
+        self._writer.write(
+            marked if marked.size == self._size else marked.resize(self._size), seen.frame.time
+        )
 
     def finish(self, curves: Curves, labels: Sequence[str], *, title: str, faces: int) -> None:
         """Complete the copy; draw the timeline if there were faces. Raises OSError."""
@@ -89,7 +94,7 @@ class VideoCopies:
         endings = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
         taken = self._all_names()
         for ending in endings:
-            cut = name_with(relative.stem, ending + _LONGEST_ENDING).removesuffix(_LONGEST_ENDING)
+            cut = name_with(relative.stem, ending + UNFINISHED).removesuffix(UNFINISHED)
             names = [relative.with_name(cut + last) for last in (".webm", _TIMELINE)]
             if not taken.intersection(map(str, names)):
                 return names[0]
@@ -128,6 +133,8 @@ def without_copies(source: str, paths: Sequence[Path], folder: Path | None) -> l
 
 
 def _is_ours(path: Path) -> bool:
+    if path.name.endswith(UNFINISHED):
+        return True
     try:
         return is_our_video(path)
     except OSError:  # whoever reads it says what is wrong
