@@ -206,8 +206,16 @@ def import_quiet_opencv() -> Any:
     except ImportError as error:
         raise UserError("videos need OpenCV: pip install -r requirements-photos.txt") from error
     if os.environ["OPENCV_LOG_LEVEL"] == "SILENT":
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        _silence(cv2)
     return cv2
+
+
+def _silence(cv2: Any) -> None:
+    """Do what the variable would have done before cv2 was imported; each version has one of the two."""
+    if hasattr(cv2, "setLogLevel"):
+        cv2.setLogLevel(0)
+    elif hasattr(cv2.utils, "logging"):
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def ffmpeg(cv2: Any) -> int:
