@@ -16,7 +16,7 @@ from fer_jax.checkpoints import digests
 from fer_jax.checkpoints.choose import choose_all, views_of_photos
 from fer_jax.classifier import Classifier
 from fer_jax.data.detectors import make_detector
-from fer_jax.data.find_pictures import Found, describe
+from fer_jax.data.find_pictures import CLOSED, Found, describe
 from fer_jax.data.kinds import SUFFIXES, VIDEO_SUFFIXES
 from fer_jax.data.load import find_input
 from fer_jax.data.photos import faces_of
@@ -111,6 +111,10 @@ def _predict_found(
         for line in describe(found.without_videos()):
             print(f"left out: {line}")
         videos(source, found.videos(), output=output)
+        if closed := sum(other.why == CLOSED for other in found.others):
+            raise UserError(
+                f"{source}: {number_of(closed, 'folder')} cannot be listed; the rest is in {output}"
+            )
         return
     errors = []
     try:
