@@ -3,21 +3,18 @@
 import pytest
 
 import clips
+from chromium import needs_chromium, open_browser, wait
 from fer_jax.data.video_writer import VideoWriter
-from test_serve_browser import CHROMIUM, DRIVER, FLAGS, pytestmark, wait  # noqa: F401
+
+
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+    folder = tmp_path_factory.mktemp("browser")
+    with open_browser(folder / "profile", folder / "film.mjpeg") as driver:
+        yield driver
 
 
 @pytest.mark.parametrize("codec", ["VP80", "VP90"])
