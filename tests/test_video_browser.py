@@ -6,7 +6,6 @@ import clips
 from chromium import needs_chromium, open_browser, wait
 from fer_jax.data.video_writer import VideoWriter
 
-
 pytestmark = needs_chromium
 
 
