@@ -97,6 +97,13 @@ def get_config() -> ConfigDict:
     config.detector = ""  # 'mtcnn', 'haar' or FILE.onnx (YuNet); '' for the best that is installed
     config.faces = ""  # or 'whole': a small square picture that shows one face alone is taken whole
 
+    # Videos and cameras of --mode=predict; no part of a run.
+    config.video = ConfigDict()
+    config.video.frames_per_second = 0.0  # frames to look at; 0 for all
+    # Time constant in seconds of the mean over a face's probabilities; 0 for none. Expressions last half a
+    # second to four.
+    config.video.smoothing = 0.5
+
     # The web page of --mode=serve; no part of a run.
     config.serve = ConfigDict()
     config.serve.host = "127.0.0.1"  # this computer alone; '0.0.0.0' lets the network in: see docs/serve.md

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from fer_jax.data.kinds import FOREIGN, HEIC, PICTURE, TO_READ_HEIC, kind_of
+from fer_jax.data.kinds import FOREIGN, HEIC, PICTURE, TO_READ_HEIC, VIDEO, kind_of
 from fer_jax.errors import UserError
 from fer_jax.runtime.files import os_reason
 from fer_jax.runtime.words import number_of, some, tally
@@ -22,9 +22,9 @@ _OF_SYSTEMS = (
 
 
 class Other(NamedTuple):
-    """Something in a folder that is not taken: ``why`` is a constant above, ``FOREIGN`` or ``HEIC``.
+    """Something in a folder that is not taken: ``kind`` is the end of its name, or says what it is.
 
-    ``kind`` is the end of its name, or says what it is.
+    ``why`` is one of the constants above, ``FOREIGN``, ``HEIC`` or ``VIDEO``.
     """
 
     path: Path
@@ -37,6 +37,14 @@ class Found(NamedTuple):
 
     paths: list[Path]
     others: list[Other]
+
+    def videos(self) -> list[Path]:
+        """The videos, which only --mode=predict takes; they are among ``others``."""
+        return [other.path for other in self.others if other.why == VIDEO]
+
+    def without_videos(self) -> list[Other]:
+        """The others that are no videos."""
+        return [other for other in self.others if other.why != VIDEO]
 
 
 def find_pictures(folder: str | os.PathLike) -> Found:
@@ -110,7 +118,7 @@ def _sort(entry: os.DirEntry) -> tuple[str, str] | None:
         if not entry.is_file():
             return SPECIAL, special_kind(os.stat(entry.path).st_mode)
         kind = kind_of(entry.path)
-        return (kind if kind in (PICTURE, FOREIGN, HEIC) else NO_PICTURE), _suffix(entry.name)
+        return (kind if kind in (PICTURE, FOREIGN, HEIC, VIDEO) else NO_PICTURE), _suffix(entry.name)
     except FileNotFoundError:
         return SPECIAL, "link to nothing"
     except OSError as error:
@@ -136,7 +144,7 @@ def describe(others: Sequence[Other]) -> list[str]:
     """Make a line for each reason, as ``3 files that are no pictures (2 .txt, 1 .mp4)``."""
     by_why: dict[str, list[Other]] = {}
     for other in others:
-        by_why.setdefault(other.why, []).append(other)
+        by_why.setdefault(NO_PICTURE if other.why == VIDEO else other.why, []).append(other)
     lines = {
         NO_PICTURE: lambda all_: f"{_files(all_)} no picture{_s(all_)} ({tally(o.kind for o in all_)})",
         BESIDE: lambda all_: f"{number_of(len(all_), 'picture')} beside the folders ({_paths(all_)})",

@@ -14,8 +14,8 @@ from fer_jax.data.cache import cached_read_csv
 from fer_jax.data.class_names import EIGHT
 from fer_jax.data.contrast import describe_flat, has_contrast
 from fer_jax.data.faces import Faces, Splits, digest
-from fer_jax.data.find_pictures import Found, describe, find_pictures, require_pictures
-from fer_jax.data.kinds import FOREIGN, HEIC, PICTURE, SUFFIXES, TO_READ_HEIC, VIDEO, kind_of
+from fer_jax.data.find_pictures import Found, Other, describe, find_pictures, require_pictures
+from fer_jax.data.kinds import FOREIGN, HEIC, PICTURE, SUFFIXES, TO_READ_HEIC, VIDEO, VIDEO_SUFFIXES, kind_of
 from fer_jax.data.layouts.archive import is_picture_archive, refuse_tar, unpacked
 from fer_jax.data.picture_folders import read_picture_set
 from fer_jax.data.read_csv import CsvTable, read_csv
@@ -318,25 +318,32 @@ def load_unlabelled(
     return Faces(np.concatenate(images), None, np.array(ids)).take(slice(most))
 
 
-def find_input(path: str | os.PathLike) -> Found | None:
+def find_input(path: str | os.PathLike, *, videos: bool = False) -> Found | None:
     """The pictures that ``--input`` names, itself one or a folder of them; None if it is a CSV file.
+
+    With ``videos``, it may also be a video or have some: see ``Found.videos``.
 
     A file is a picture by its content or its name. What is not a plain file, as a pipe, is read as CSV unless
     it is named as a picture.
 
     Raises:
-      UserError: a folder without pictures or that cannot be listed, a video, or a picture of a kind that
-        cannot be read.
+      UserError: a folder without pictures or that cannot be listed, a video unless they are wanted, or a
+        picture of a kind that cannot be read.
     """
     if os.path.isdir(path):
         found = find_pictures(path)
-        require_pictures(path, found)
+        if not (videos and found.videos()):
+            require_pictures(path, found)
         return found
-    named_picture = os.fspath(path).lower().endswith(SUFFIXES)
-    kind = PICTURE if named_picture else None  # whoever reads it says what is wrong with it
+    name = os.fspath(path).lower()
+    named_picture = name.endswith(SUFFIXES)
+    # Whoever reads it says what is wrong with it.
+    kind = PICTURE if named_picture else VIDEO if videos and name.endswith(VIDEO_SUFFIXES) else None
     with contextlib.suppress(OSError):
         if not named_picture and stat.S_ISREG(os.stat(path).st_mode):
             kind = kind_of(path)
+    if kind == VIDEO and videos:
+        return Found([], [Other(Path(path), VIDEO, Path(path).suffix.lower())])
     if kind == VIDEO:
         raise UserError(f"{path}: is a video; a picture, a folder of pictures or a CSV file was expected")
     if kind == HEIC:
