@@ -7,7 +7,9 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
 
     # Data.
-    config.dataset = "synthetic"  # or a CSV file (also .gz, .xz, .zip), a folder, 'kaggle:OWNER/NAME'
+    config.dataset = (
+        "synthetic"  # or a CSV file (.gz, .xz, .zip), pictures in folders or a .zip, 'kaggle:OWNER/NAME'
+    )
     # What the labels mean: '' for FER2013's seven, or names of folders; the numbering of another data set:
     # 'ferplus', 'affectnet', 'rafdb', 'ckplus', 'alphabetical'; or names, 'neutral,happy,sad' for 0, 1, 2.
     config.classes = ""

@@ -21,6 +21,7 @@ PAGES = (
     "README.md",
     "docs/homework.md",
     "docs/configuration.md",
+    "docs/data.md",
     "docs/photos.md",
     "docs/video.md",
     "docs/explain.md",
@@ -51,6 +52,9 @@ ELSEWHERE = {
     "benchmarks/ablations.py --csv=fer2013.csv --only=plain,taught": "as the one with all rows",
     "configs/tiny.py --config.dataset=fer2013.csv --config.teacher=runs/": "as those of best beside them",
     "--config.seeds=3": "tests/test_seeds.py",
+    "--config.dataset=data/": "tests/test_layouts.py",
+    "runs/faces": "as the run that it is of",
+    "--config.dataset=kaggle:": "tests/test_kaggle.py",
     "--input=camera:0": "tests/test_video.py",
 }
 SHORTER = {

@@ -14,6 +14,12 @@ from fer_jax.runtime.words import number_of, some, tally
 NO_PICTURE, BESIDE, HIDDEN, LINKED = "no picture", "beside the folders", "hidden", "linked"
 SPECIAL, CLOSED = "special", "closed"
 
+_OF_SYSTEMS = (
+    *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found"),
+    *("system volume information", "__pycache__"),
+)
+"""What systems leave beside pictures, and hide or ought to."""
+
 
 class Other(NamedTuple):
     """Something in a folder that is not taken: ``kind`` is the end of its name, or says what it is.
@@ -103,7 +109,7 @@ def look_into(folder: str | os.PathLike) -> tuple[list[Path], list[Other]]:
 def _sort(entry: os.DirEntry) -> tuple[str, str] | None:
     """``PICTURE`` or why an entry is not taken, and its kind; None if it is a folder to enter."""
     try:
-        if entry.name.startswith("."):
+        if is_hidden(entry.name):
             return HIDDEN, ""
         if entry.is_dir(follow_symlinks=False):
             return None
@@ -117,6 +123,11 @@ def _sort(entry: os.DirEntry) -> tuple[str, str] | None:
         return SPECIAL, "link to nothing"
     except OSError as error:
         return SPECIAL, os_reason(error)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is hidden or a system's own, as ``._1.jpg`` and ``Thumbs.db``."""
+    return name.startswith(".") or name.lower() in _OF_SYSTEMS
 
 
 def special_kind(mode: int) -> str:

@@ -16,6 +16,7 @@ from fer_jax.data.contrast import describe_flat, has_contrast
 from fer_jax.data.faces import Faces, Splits, digest
 from fer_jax.data.find_pictures import Found, Other, describe, find_pictures, require_pictures
 from fer_jax.data.kinds import FOREIGN, HEIC, PICTURE, SUFFIXES, TO_READ_HEIC, VIDEO, VIDEO_SUFFIXES, kind_of
+from fer_jax.data.layouts.archive import is_picture_archive, refuse_tar, unpacked
 from fer_jax.data.picture_folders import read_picture_set
 from fer_jax.data.read_csv import CsvTable, read_csv
 from fer_jax.data.split import rows_shared, stratified_split
@@ -33,11 +34,15 @@ class Parts(NamedTuple):
       faces: by part: ``train``, ``validation``, ``test``, or ``all``.
       labels: names of the classes.
       notes: lines to print.
+      summary: what the source was taken for, to print before all others; empty for FER2013's own files.
+      numbers: number in the source -> name of its class; None where labels are words, or votes.
     """
 
     faces: dict[str, Faces]
     labels: tuple[str, ...]
     notes: tuple[str, ...]
+    summary: str = ""
+    numbers: dict[int, str] | None = None
 
 
 _PART_OF = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
@@ -81,7 +86,7 @@ def load_to_score(config: Mapping[str, Any], *, trained_on: str) -> Splits:
     if not len(validation):
         note = f"{dataset} has test faces alone"
     splits = Splits(none, validation, parts.get("test"), labels=source.labels)
-    return splits._replace(notes=(note, *source.notes, *_without_contrast(splits)))
+    return splits._replace(notes=(*_summary(source), note, *source.notes, *_without_contrast(splits)))
 
 
 def _reading(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,12 +163,32 @@ def _read_parts(
     if os.path.isdir(path):
         if votes:
             raise UserError(f"config.votes: {votes} has votes for the rows of a CSV file; {path} is a folder")
-        found = read_picture_set(path, skip_broken=skip_broken)
-        return Parts(found.parts, LABELS, found.notes)
+        return _of_pictures(path, skip_broken=skip_broken, classes=classes, vote_target=vote_target)
+    refuse_tar(path)
+    if is_picture_archive(path):
+        with unpacked(path) as folder:
+            parts = _of_pictures(folder, skip_broken=skip_broken, classes=classes, vote_target=vote_target)
+        return _renamed(parts, folder, path)
     table = cached_read_csv(path, require_labels=not votes, cache=cache)
     if votes:
         return _by_votes(dataset, table, votes, vote_target)
     return Parts(_parts(table), LABELS, ())
+
+
+def _of_pictures(folder: str, **options: Any) -> Parts:
+    """Read a folder of pictures."""
+    found = read_picture_set(folder, **options)
+    return Parts(found.parts, found.labels, found.notes, found.summary, found.numbers)
+
+
+def _renamed(parts: Parts, folder: str, archive: str) -> Parts:
+    """Write the path of the archive for that of the folder in which it was unpacked."""
+    faces = {}
+    for part, found in parts.faces.items():
+        ids = np.array([name.replace(folder, archive) for name in found.ids])
+        faces[part] = Faces(found.images, found.labels, ids, found.targets)
+    notes = tuple(note.replace(folder, archive) for note in parts.notes)
+    return parts._replace(faces=faces, notes=notes)
 
 
 def _by_votes(dataset: str, table: CsvTable, path: str, target: str) -> Parts:
@@ -211,7 +236,11 @@ def _split(dataset: str, source: Parts, *, validation_fraction: float, seed: int
         train, validation, note = _draw(dataset, train, validation_fraction, seed)
     splits = Splits(train, validation, parts.get("test"), labels=source.labels)
     odd = (*source.notes, *_untaught(splits), *_without_contrast(splits))
-    return splits._replace(notes=(note, _overlap(splits), *odd))
+    return splits._replace(notes=(*_summary(source), note, _overlap(splits), *odd))
+
+
+def _summary(source: Parts) -> tuple[str, ...]:
+    return (source.summary,) if source.summary else ()
 
 
 def _overlap(splits: Splits) -> str:

@@ -141,7 +141,7 @@ def unless_stopped(work: Callable[[], Any], should_stop: Callable[[], bool]) -> 
 
 
 def counted(items: Iterable[Any], *, unit: str, total: int | None = None) -> Iterator[Any]:
-    """Yield the items, with a bar on a terminal, otherwise with a line at most every half minute.
+    """Yield the items, with a bar on a terminal, otherwise with a line after 2 s and each half minute.
 
     ``total`` is how many to expect; None for the length of ``items``, or where nobody knows.
     """
@@ -149,11 +149,12 @@ def counted(items: Iterable[Any], *, unit: str, total: int | None = None) -> Ite
     if sys.stderr.isatty():
         yield from tqdm(items, unit=unit, total=total, leave=False)
         return
-    started = spoke = time.monotonic()
+    started = time.monotonic()
+    speak = started + 2
     for done, item in enumerate(items):
         now = time.monotonic()
-        if now - spoke >= 30:
-            spoke = now
+        if done and now >= speak:
+            speak = now + 30
             if total is None:
                 print(f"{done:,} {unit}s, {done / (now - started):,.1f} a second", flush=True)
             else:
