@@ -7,7 +7,9 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
 
     # Data.
-    config.dataset = "synthetic"  # or a CSV file (also .gz, .xz, .zip), a folder, 'kaggle:OWNER/NAME'
+    config.dataset = (
+        "synthetic"  # or a CSV file (.gz, .xz, .zip), pictures in folders or a .zip, 'kaggle:OWNER/NAME'
+    )
     # What the labels mean: '' for FER2013's seven, or names of folders; the numbering of another data set:
     # 'ferplus', 'affectnet', 'rafdb', 'ckplus', 'alphabetical'; or names, 'neutral,happy,sad' for 0, 1, 2.
     config.classes = ""
@@ -93,6 +95,17 @@ def get_config() -> ConfigDict:
 
     # Evaluation.
     config.views = "one"  # 'one', 'flip' (a face and its mirror image), 'zoom' or 'ten_crop'
+
+    # Finding faces in photos (docs/photos.md); no part of a run.
+    config.detector = ""  # 'mtcnn', 'haar' or FILE.onnx (YuNet); '' for the best that is installed
+    config.faces = ""  # or 'whole': a small square picture that shows one face alone is taken whole
+
+    # Videos and cameras of --mode=predict; no part of a run.
+    config.video = ConfigDict()
+    config.video.frames_per_second = 0.0  # frames to look at; 0 for all
+    # Time constant in seconds of the mean over a face's probabilities; 0 for none. Expressions last half a
+    # second to four.
+    config.video.smoothing = 0.5
 
     # The web page of --mode=serve; no part of a run.
     config.serve = ConfigDict()

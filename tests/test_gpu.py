@@ -141,7 +141,7 @@ def test_the_documented_call():
 def test_in_small(tmp_path, monkeypatch, capsys):
     """Every stage, on drawn faces; PyTorch may be missing. The best run of the chain is packed."""
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
-    flags = ["--small", "--minutes=10", f"--output={tmp_path}"]
+    flags = ["--small", "--minutes=30", f"--output={tmp_path}"]
     monkeypatch.setattr(sys, "argv", ["gpu.py", *flags])
     before = sorted(os.listdir(shipped.FOLDER))
     gpu.main()

@@ -14,8 +14,9 @@ from fer_jax.data.cache import cached_read_csv
 from fer_jax.data.class_names import EIGHT
 from fer_jax.data.contrast import describe_flat, has_contrast
 from fer_jax.data.faces import Faces, Splits, digest
-from fer_jax.data.find_pictures import Found, describe, find_pictures, require_pictures
-from fer_jax.data.kinds import FOREIGN, PICTURE, SUFFIXES, VIDEO, kind_of
+from fer_jax.data.find_pictures import Found, Other, describe, find_pictures, require_pictures
+from fer_jax.data.kinds import FOREIGN, HEIC, PICTURE, SUFFIXES, TO_READ_HEIC, VIDEO, VIDEO_SUFFIXES, kind_of
+from fer_jax.data.layouts.archive import is_picture_archive, refuse_tar, unpacked
 from fer_jax.data.picture_folders import read_picture_set
 from fer_jax.data.read_csv import CsvTable, read_csv
 from fer_jax.data.split import rows_shared, stratified_split
@@ -33,11 +34,15 @@ class Parts(NamedTuple):
       faces: by part: ``train``, ``validation``, ``test``, or ``all``.
       labels: names of the classes.
       notes: lines to print.
+      summary: what the source was taken for, to print before all others; empty for FER2013's own files.
+      numbers: number in the source -> name of its class; None where labels are words, or votes.
     """
 
     faces: dict[str, Faces]
     labels: tuple[str, ...]
     notes: tuple[str, ...]
+    summary: str = ""
+    numbers: dict[int, str] | None = None
 
 
 _PART_OF = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
@@ -81,7 +86,7 @@ def load_to_score(config: Mapping[str, Any], *, trained_on: str) -> Splits:
     if not len(validation):
         note = f"{dataset} has test faces alone"
     splits = Splits(none, validation, parts.get("test"), labels=source.labels)
-    return splits._replace(notes=(note, *source.notes, *_without_contrast(splits)))
+    return splits._replace(notes=(*_summary(source), note, *source.notes, *_without_contrast(splits)))
 
 
 def _reading(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,12 +163,32 @@ def _read_parts(
     if os.path.isdir(path):
         if votes:
             raise UserError(f"config.votes: {votes} has votes for the rows of a CSV file; {path} is a folder")
-        found = read_picture_set(path, skip_broken=skip_broken)
-        return Parts(found.parts, LABELS, found.notes)
+        return _of_pictures(path, skip_broken=skip_broken, classes=classes, vote_target=vote_target)
+    refuse_tar(path)
+    if is_picture_archive(path):
+        with unpacked(path) as folder:
+            parts = _of_pictures(folder, skip_broken=skip_broken, classes=classes, vote_target=vote_target)
+        return _renamed(parts, folder, path)
     table = cached_read_csv(path, require_labels=not votes, cache=cache)
     if votes:
         return _by_votes(dataset, table, votes, vote_target)
     return Parts(_parts(table), LABELS, ())
+
+
+def _of_pictures(folder: str, **options: Any) -> Parts:
+    """Read a folder of pictures."""
+    found = read_picture_set(folder, **options)
+    return Parts(found.parts, found.labels, found.notes, found.summary, found.numbers)
+
+
+def _renamed(parts: Parts, folder: str, archive: str) -> Parts:
+    """Write the path of the archive for that of the folder in which it was unpacked."""
+    faces = {}
+    for part, found in parts.faces.items():
+        ids = np.array([name.replace(folder, archive) for name in found.ids])
+        faces[part] = Faces(found.images, found.labels, ids, found.targets)
+    notes = tuple(note.replace(folder, archive) for note in parts.notes)
+    return parts._replace(faces=faces, notes=notes)
 
 
 def _by_votes(dataset: str, table: CsvTable, path: str, target: str) -> Parts:
@@ -211,7 +236,11 @@ def _split(dataset: str, source: Parts, *, validation_fraction: float, seed: int
         train, validation, note = _draw(dataset, train, validation_fraction, seed)
     splits = Splits(train, validation, parts.get("test"), labels=source.labels)
     odd = (*source.notes, *_untaught(splits), *_without_contrast(splits))
-    return splits._replace(notes=(note, _overlap(splits), *odd))
+    return splits._replace(notes=(*_summary(source), note, _overlap(splits), *odd))
+
+
+def _summary(source: Parts) -> tuple[str, ...]:
+    return (source.summary,) if source.summary else ()
 
 
 def _overlap(splits: Splits) -> str:
@@ -243,11 +272,16 @@ def _without_contrast(splits: Splits) -> Iterator[str]:
 
 
 def load_unlabelled(
-    path: str | os.PathLike, *, most: int | None = None, say: Callable[[str], None] = lambda line: None
+    path: str | os.PathLike,
+    *,
+    most: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    detector: str = "",
+    whole: bool = False,
 ) -> Faces:
     """Load faces to look at: those of a CSV file of any layout, of a picture or of a folder of pictures.
 
-    Pictures are read by ``photos.read_photos``; ids are their paths.
+    Pictures are read by ``photos.read_photos``, with ``detector`` and ``whole``; ids are their paths.
 
     Args:
       path: see ``find_input``.
@@ -267,7 +301,7 @@ def load_unlabelled(
     for line in describe(found.others):
         say(f"left out: {line}")
     images, ids = [np.zeros((0, SIDE, SIDE, 1), np.uint8)], []
-    for photo in photos.read_photos(found.paths):
+    for photo in photos.read_photos(found.paths, detector=detector, whole=whole):
         if isinstance(photo, UserError):
             if len(found.paths) == 1:
                 raise photo
@@ -284,27 +318,36 @@ def load_unlabelled(
     return Faces(np.concatenate(images), None, np.array(ids)).take(slice(most))
 
 
-def find_input(path: str | os.PathLike) -> Found | None:
+def find_input(path: str | os.PathLike, *, videos: bool = False) -> Found | None:
     """The pictures that ``--input`` names, itself one or a folder of them; None if it is a CSV file.
+
+    With ``videos``, it may also be a video or have some: see ``Found.videos``.
 
     A file is a picture by its content or its name. What is not a plain file, as a pipe, is read as CSV unless
     it is named as a picture.
 
     Raises:
-      UserError: a folder without pictures or that cannot be listed, a video, or a picture of a kind that
-        cannot be read.
+      UserError: a folder without pictures or that cannot be listed, a video unless they are wanted, or a
+        picture of a kind that cannot be read.
     """
     if os.path.isdir(path):
         found = find_pictures(path)
-        require_pictures(path, found)
+        if not (videos and found.videos()):
+            require_pictures(path, found)
         return found
-    named_picture = os.fspath(path).lower().endswith(SUFFIXES)
-    kind = PICTURE if named_picture else None  # whoever reads it says what is wrong with it
+    name = os.fspath(path).lower()
+    named_picture = name.endswith(SUFFIXES)
+    # Whoever reads it says what is wrong with it.
+    kind = PICTURE if named_picture else VIDEO if videos and name.endswith(VIDEO_SUFFIXES) else None
     with contextlib.suppress(OSError):
         if not named_picture and stat.S_ISREG(os.stat(path).st_mode):
             kind = kind_of(path)
+    if kind == VIDEO and videos:
+        return Found([], [Other(Path(path), VIDEO, Path(path).suffix.lower())])
     if kind == VIDEO:
         raise UserError(f"{path}: is a video; a picture, a folder of pictures or a CSV file was expected")
+    if kind == HEIC:
+        raise UserError(f"{path}: is a HEIC picture; to read HEIC: {TO_READ_HEIC}; or save it as JPEG")
     if kind == FOREIGN:
         raise UserError(f"{path}: a kind of picture that cannot be read here; save it as JPEG first")
     return Found([Path(path)], []) if kind == PICTURE else None
