@@ -49,17 +49,19 @@ def main() -> None:
     began, total = time.time(), 60 * options.minutes
     for folder in (options.output, options.runs):
         folder.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     results: dict[str, Any] = {"command": gpu_report.command(options), "small": options.small}
     try:
         for name in options.only:
             end = _end_of(name, began, total)
             _stage(name, end, options, results)
-            results["seconds"] = time.time() - began
             _write(options.output, results)
             if name == "machine" and not options.small:
                 _require_gpu(results["machine"])
     finally:
+        results["seconds"] = time.time() - began
+        _write(options.output, results)
         print(f"written: {options.output}/results.json, report.md, log.txt\n\n{gpu_report.markdown(results)}")
 
 
@@ -112,10 +114,13 @@ def _stage(name: str, end: float, options: argparse.Namespace, results: dict[str
     limit, started = end - time.time(), time.time()
     print(f"{name}: at most {max(0, limit):.0f} s", flush=True)
     environment = os.environ | _ENVIRONMENT | {"XDG_CACHE_HOME": str(options.runs / "cache")}
-    ended = run_limited(command, limit, log, cwd=HERE, env=environment)
-    figures = json.loads(found.read_text()) if found.exists() else {}
-    results[name] = figures | {"ended": ended, "seconds": time.time() - started}
-    print(f"{name}: {ended} after {time.time() - started:.0f} s", flush=True)
+    ended = "stopped"
+    try:
+        ended = run_limited(command, limit, log, cwd=HERE, env=environment)
+    finally:
+        figures = json.loads(found.read_text()) if found.exists() else {}
+        results[name] = figures | {"ended": ended, "stage_seconds": time.time() - started}
+        print(f"{name}: {ended} after {time.time() - started:.0f} s", flush=True)
 
 
 def run_limited(command: list[str], seconds: float, log: Path, **options: Any) -> str:

@@ -59,7 +59,7 @@ def _target(results: dict[str, Any]) -> list[tuple[str, str]]:
         training = f"{found['training_seconds_to_target']:.1f} s of them training"
         text = f"{found['seconds_to_target']:.1f} s, {training}"
         goal = f"{100 * found['target']:.0f} % on the validation faces"
-        rows.append((f"`cnn`, from the command to {goal} (epoch {found['epoch']})", text))
+        rows.append((f"`cnn`, compiled before, from the command to {goal} (epoch {found['epoch']})", text))
     if "val_accuracy" in found:
         length = "its end" if found["finished"] else f"epoch {found['epochs']}, where it was stopped"
         text = f"{found['val_accuracy']:.1%} with one view, {found['seconds']:.0f} s from the command"

@@ -31,12 +31,12 @@ _PARTS = ("Training", "PublicTest")
 _WHEELS = "ml_collections,flax,optax,orbax-checkpoint"
 _LINUX = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64", "any")
 _THERE = """\
-Copy this repository and {folder} to the machine. There, in the repository's root, with OUT as a folder:
-  python3 -m pip install -q --no-index --no-deps --target=$OUT/site {folder}/wheels/*.whl
-  export PYTHONPATH=$OUT/site
-  python3 benchmarks/pack_for_gpu.py --unpack={folder} --csv=$OUT/fer2013.csv
-  python3 benchmarks/gpu.py --csv=$OUT/fer2013.csv --minutes=12 --output=$OUT/results --runs=$OUT/runs
-Bring back the files of $OUT/results. Where only small ones may come back, split the weights there
+Copy this repository and {folder} to the machine. There, in the repository's root, with WORK as a folder:
+  python3 -m pip install -q --no-index --no-deps --target=$WORK/site {folder}/wheels/*.whl
+  export PYTHONPATH=$WORK/site
+  python3 benchmarks/pack_for_gpu.py --unpack={folder} --csv=$WORK/fer2013.csv
+  python3 benchmarks/gpu.py --csv=$WORK/fer2013.csv --minutes=12 --output=$WORK/results --runs=$WORK/runs
+Bring back the files of $WORK/results. Where only small ones may come back, split the weights there
 (split -b 10M best.npz best.npz.), and join them here (cat best.npz.* > best.npz)."""
 
 

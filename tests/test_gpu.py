@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -135,6 +136,32 @@ def test_flags_that_cannot_work(flags, expected, tmp_path):
 def test_the_documented_call():
     done = check_script(ROOT / "benchmarks" / "gpu.py", ["--csv=fer2013.csv", "--minutes=12"])
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+def test_a_signal_ends_all(tmp_path):
+    """What there is by then is written, and the stage's processes are gone."""
+    command = [sys.executable, ROOT / "benchmarks" / "gpu.py", "--small", "--only=start"]
+    with (tmp_path / "out.txt").open("w") as out:
+        process = subprocess.Popen([*command, f"--output={tmp_path}"], stdout=out, stderr=out)
+    log, deadline = tmp_path / "log.txt", time.monotonic() + 60
+    while not log.exists() or "main.py" not in log.read_text():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait(30) == 143
+    assert json.loads((tmp_path / "results.json").read_text())["start"]["ended"] == "stopped"
+    assert "Traceback" not in (tmp_path / "out.txt").read_text()
+    left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path) in command_of(path)]
+    assert not left
+
+
+def command_of(path):
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 @pytest.mark.nightly

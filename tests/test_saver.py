@@ -112,15 +112,22 @@ def steps_on_disk(where):
     return sorted(int(path.name) for path in (where / "checkpoints").iterdir())
 
 
-def test_a_run_of_short_epochs(tmp_path, scripted):
-    """The best of six epochs and the last are saved, at the end; each epoch is in metrics.jsonl."""
+def test_a_run_of_short_epochs(tmp_path, scripted, monkeypatch):
+    """The best of six epochs and the last are saved, at the end; each epoch is in metrics.jsonl.
+
+    The curves are drawn at the first epoch and at the end.
+    """
+    drawn = []
+    monkeypatch.setattr(outputs, "save_curves", lambda path, rows: drawn.append(len(rows)))
     scripted([2, 5, 4, 6, 3, 1])
     run_training(tiny_config(epochs=6, checkpoint_minutes=SLOW), tmp_path)
     assert steps_on_disk(tmp_path) == [16, 24]
     assert restore.load_best(tmp_path).row["epoch"] == 4
     assert len(read_rows(tmp_path)) == 6
+    assert drawn == [1, 6]
 
 
+@pytest.mark.nightly
 def test_the_same_weights_as_if_every_epoch_were_saved(tmp_path, trained_run):
     whole = trained_run(tmp_path / "whole", epochs=5)
     config = tiny_config(epochs=5, checkpoint_minutes=SLOW)
@@ -160,7 +167,7 @@ def test_a_kill_between_checkpoints(tmp_path, monkeypatch, trained_run):
     assert_same_run(where, whole, config)
 
 
-@pytest.mark.parametrize("looks", [10, 12])
+@pytest.mark.parametrize("looks", [10, pytest.param(12, marks=pytest.mark.nightly)])
 def test_a_signal_between_checkpoints(tmp_path, scripted, looks):
     """Within the third epoch of four steps, or at its end: saved there, with the best epoch."""
     scripted([5, 3, 2])
@@ -180,11 +187,3 @@ def test_a_loss_that_is_not_finite_between_checkpoints(tmp_path, monkeypatch, sc
     with pytest.raises(UserError, match=r"last good checkpoint: epoch 1 \(step 4\); "):
         run_training(tiny_config(epochs=4, checkpoint_minutes=SLOW), tmp_path)
     assert steps_on_disk(tmp_path) == [4]
-
-
-def test_curves_are_drawn_seldom(tmp_path, monkeypatch):
-    """At the first epoch and at the end, where the epochs between take no time."""
-    drawn = []
-    monkeypatch.setattr(outputs, "save_curves", lambda path, rows: drawn.append(len(rows)))
-    run_training(tiny_config(epochs=4), tmp_path)
-    assert drawn == [1, 4]
