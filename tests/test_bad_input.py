@@ -191,7 +191,7 @@ def test_predict_does_not_replace_what_it_reads(tmp_path):
     [
         (["--config.dataset=a.csv"], "a.csv, line 3: the label is '7'"),
         (["--config.epoch=3"], 'Did you mean "epochs" instead of "epoch"?'),
-        (["--config.vidoe.x=1"], 'no config field \'vidoe.x\': Did you mean "views" instead of "vidoe.x"?'),
+        (["--config.vidoe.x=1"], 'no config field \'vidoe.x\': Did you mean "video" instead of "vidoe.x"?'),
         (["--config.epochs.x=1"], 'Did you mean "epochs" instead of "epochs.x"?'),
         (["--epochs=3"], "a field of the config is set by --config.epochs=VALUE"),
         (["--wrkdir=x"], "no flag --wrkdir; there are --config, --input, --mode, "),
@@ -200,7 +200,7 @@ def test_predict_does_not_replace_what_it_reads(tmp_path):
         ([f"--config={ROOT}/configs/cnn.py:x"], "get_config() takes 0 positional arguments but 1 was given"),
         (
             ["--config=bset"],
-            "--config=bset: no such file; expected a config file, or one of best, cnn, mlp, tiny",
+            "--config=bset: no such file; expected a config file, or one of best, cnn, mlp, plus, tiny",
         ),
         (["--config.epochs=1000000000000"], "config.epochs is 1000000000000; expected 1 to 1,000,000"),
         (["--config.mlp.hidden=(10000000,)"], "expected whole numbers from 1 to 1,000,000"),
