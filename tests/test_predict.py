@@ -113,8 +113,8 @@ def test_an_output_that_was_there_stays_until_the_end(faces_csv, tmp_path):
 
 def test_bad_input_leaves_nothing(faces_csv, tmp_path):
     with open(faces_csv, "a") as file:
-        file.write("9,1 2 3\n")
-    with pytest.raises(UserError, match=r"faces.csv, line 23: the label is '9'"):
+        file.write("-9,1 2 3\n")
+    with pytest.raises(UserError, match=r"faces.csv, line 23: the label is '-9'"):
         predict_csv(faces_csv, network(), tmp_path / "out.csv", **OPTIONS)
     assert names(tmp_path) == []
 

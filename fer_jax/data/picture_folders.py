@@ -70,7 +70,7 @@ def read_picture_set(root: str | os.PathLike, *, skip_broken: bool = False) -> P
         labelled["all"] = _labelled_pictures(root, folders_of, others)
     if not skip_broken:
         _refuse_closed(others)
-    reader = _Reader(skip_broken)
+    reader = PictureReader(skip_broken)
     parts = {part: reader.faces_of(root, pairs) for part, pairs in labelled.items() if pairs}
     return PictureSet(parts, (*_merged(folders_of), *_left_out(others), *reader.notes()))
 
@@ -123,7 +123,7 @@ def _left_out(others: Sequence[Other]) -> list[str]:
     return [f"left out: {line}" for line in describe(others)]
 
 
-class _Reader:
+class PictureReader:
     """Reads pictures, and notes by reason which were odd or left out."""
 
     def __init__(self, skip_broken: bool) -> None:
@@ -136,7 +136,7 @@ class _Reader:
         """Read the pictures of (label, path). Raises UserError if one is broken, or none is left."""
         images, labels, ids = [], [], []
         for label, path in pairs:
-            if (image := self._read(path)) is not None:
+            if (image := self.read(path)) is not None:
                 images.append(image)
                 labels.append(label)
                 ids.append(str(path))
@@ -147,7 +147,8 @@ class _Reader:
         stacked = np.stack(images).reshape(-1, SIDE, SIDE, 1)
         return Faces(stacked, np.array(labels, np.int32), np.array(ids))
 
-    def _read(self, path: Path) -> np.ndarray | None:
+    def read(self, path: Path) -> np.ndarray | None:
+        """Read a picture as uint8 (48, 48); None if it is left out. Raises UserError if it is broken."""
         try:
             opened = load_picture(path)
         except MarkedCopy:

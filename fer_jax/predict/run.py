@@ -66,7 +66,8 @@ def _predict(command: Command, source: str, output: Path) -> None:
     if found:
         predict_photos(source, predict, output, found=found, **options)
     else:
-        predict_csv(source, predict, output, **options)
+        classes = classifiers[0].config.get("classes", "")
+        predict_csv(source, predict, output, classes=classes, **options)
 
 
 def _check_output(given: str, source: str) -> None:
