@@ -27,13 +27,13 @@ _PARTS = {
     "PrivateTest": ("test", "testing"),
 }
 _EXPECTED_ARRAYS = "arrays 'images' and 'labels', or 'x_train' and 'y_train' and the like"
-_ZIP = b"PK\3\4"
+_ZIP = b"PK"
 
 
 def is_npz(path: str | os.PathLike) -> bool:
     """Whether a file is named .npz and packed as one."""
     try:
-        return os.fspath(path).lower().endswith(".npz") and open_head(path) == _ZIP
+        return os.fspath(path).lower().endswith(".npz") and open_head(path)[:2] == _ZIP
     except OSError:
         return False
 
@@ -57,8 +57,10 @@ def read_npz(path: str | os.PathLike, *, require_labels: bool) -> Table:
     """
     arrays = _arrays_in(path)
     tables = []
+    has_training = _named(arrays, _IMAGES, "Training") is not None
     for usage in ("", *_PARTS):
-        if (images := _named(arrays, _IMAGES, usage)) is None:
+        images = _named(arrays, _IMAGES, usage)
+        if images is None or (not usage and has_training):  # all faces once more
             continue
         labels = _named(arrays, _LABELS, usage)
         if labels is None and require_labels:
@@ -72,9 +74,9 @@ def read_npz(path: str | os.PathLike, *, require_labels: bool) -> Table:
     whole = concatenated([t for t in tables if len(t.faces)])
     rows = np.arange(1, len(whole.faces) + 1)
     ids = np.array([str(row - 1) for row in rows])
-    if len(tables) == 1 and not tables[0].usage[0]:
-        whole = whole._replace(usage=None)
-    whole = whole._replace(lines=rows, faces=Faces(whole.faces.images, whole.faces.labels, ids))
+    usage = None if set(whole.usage) == {""} else np.where(whole.usage == "", "Training", whole.usage)
+    faces = Faces(whole.faces.images, whole.faces.labels, ids)
+    whole = whole._replace(lines=rows, faces=faces, usage=usage)
     check_one_kind(str(path), whole)
     return whole
 
