@@ -7,8 +7,9 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
 
     # Data.
-    config.dataset = "synthetic"  # or a CSV file (also .gz, .xz, .zip), a folder, 'kaggle:OWNER/NAME'
-    # What the labels mean: '' for FER2013's seven, or names of folders; the numbering of another data set:
+    # Or a file of faces: CSV (also .gz, .xz, .zip), .npz, .parquet; a folder; 'kaggle:OWNER/NAME'.
+    config.dataset = "synthetic"
+    # What the labels mean: '' for words, names of folders and FER2013's numbers; the numbering of another set:
     # 'ferplus', 'affectnet', 'rafdb', 'ckplus', 'alphabetical'; or names, 'neutral,happy,sad' for 0, 1, 2.
     config.classes = ""
     config.votes = ""  # FER+'s votes, fer2013new.csv, row by row for fer2013.csv; eight classes

@@ -21,6 +21,7 @@ PAGES = (
     "README.md",
     "docs/homework.md",
     "docs/configuration.md",
+    "docs/data.md",
     "docs/photos.md",
     "docs/explain.md",
     "docs/export.md",
@@ -50,6 +51,7 @@ ELSEWHERE = {
     "benchmarks/ablations.py --csv=fer2013.csv --only=plain,taught": "as the one with all rows",
     "configs/tiny.py --config.dataset=fer2013.csv --config.teacher=runs/": "as those of best beside them",
     "--config.seeds=3": "tests/test_seeds.py",
+    "--config.dataset=own.csv": "tests/test_csv_layouts.py",
 }
 SHORTER = {
     "benchmarks/ablations.py": ["--only=plain", "--epochs=1", "--output=ablations"],

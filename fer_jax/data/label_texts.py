@@ -7,11 +7,16 @@ EXPECTED = "a whole number from 0 on, or the name of a class"
 _LONGEST = 60
 _MISSING = ("none", "null", "na", "n/a", "<na>", "?")
 _USAGE_OF = {
-    "Training": ("training", "train", "train_set", "trainset"),
-    "PublicTest": ("publictest", "validation", "valid", "val", "dev", "eval", "val_set", "validation_set"),
-    "PrivateTest": ("privatetest", "test", "testing", "test_set", "testset"),
+    "Training": ("training", "train", "fer2013train"),
+    "PublicTest": ("publictest", "validation", "valid", "val", "dev", "eval", "fer2013valid"),
+    "PrivateTest": ("privatetest", "test", "testing", "fer2013test"),
 }
-_USAGES = {word: usage for usage, words in _USAGE_OF.items() for word in words}
+_USAGES = {
+    word + ending: usage
+    for usage, words in _USAGE_OF.items()
+    for word in words
+    for ending in ("", "_set", "set", "_images")
+}
 
 
 def label_text(field: str) -> str | None:

@@ -59,8 +59,11 @@ def _names(classes: str | Sequence[str]) -> tuple[str, ...]:
     """The names that are listed; empty where ``classes`` is a numbering, or nothing."""
     if classes in NUMBERINGS or not classes:
         return ()
-    names = classes.split(",") if isinstance(classes, str) else classes
-    return tuple(expression_of(name) or name.strip() for name in names)
+    given = classes.split(",") if isinstance(classes, str) else classes
+    names = tuple(expression_of(name) or name.strip() for name in given)
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"config.classes={','.join(given)}: {twice[0]} is there twice, by two of its names")
+    return names
 
 
 def _meaning_of_numbers(found: Sequence[int], numbering: str, named: Sequence[str]) -> Meaning:

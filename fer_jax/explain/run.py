@@ -112,7 +112,7 @@ def _load_faces(classifier: Classifier, source: str | None) -> Faces:
     """Load the faces of ``source``, otherwise those of ``config["split"]`` of the run's data set."""
     config = classifier.config
     if source is not None:
-        return _faces_of_input(classifier, source)
+        return _faces_of_input(source, classifier.labels, config.get("classes", ""))
     try:
         splits = load_dataset(config)
     except UserError as error:
@@ -121,13 +121,13 @@ def _load_faces(classifier: Classifier, source: str | None) -> Faces:
     return relabel(faces, splits.labels, classifier.labels)[0]
 
 
-def _faces_of_input(classifier: Classifier, source: str) -> Faces:
+def _faces_of_input(source: str, known: Sequence[str] = (), classes: str = "") -> Faces:
     """Load the faces of a CSV file, or the first that are found in pictures, as ``--mode=predict`` does.
 
-    Without labels there are no mistakes to find, so that few faces are needed. Raises UserError.
+    Labels are those of the ``known`` classes; see ``known_labels``. Without labels there are no mistakes to
+    find, so that few faces are needed. Raises UserError.
     """
-    classes = classifier.config.get("classes", "")
-    faces = load_unlabelled(source, most=_MOST_FACES, say=print, known=classifier.labels, classes=classes)
+    faces = load_unlabelled(source, most=_MOST_FACES, say=print, known=known, classes=classes)
     flat = faces.ids[~has_contrast(faces.images)]
     if len(flat) == len(faces):
         raise refuse_flat(source, len(faces))
