@@ -9,7 +9,7 @@ def get_config() -> ConfigDict:
     # Data.
     # Or a file of faces: CSV (also .gz, .xz, .zip), .npz, .parquet; a folder; 'kaggle:OWNER/NAME'.
     config.dataset = "synthetic"
-    # What the labels mean: '' for words, names of folders and FER2013's numbers; the numbering of another set:
+    # What labels mean: '' for words, names of folders and FER2013's numbers; the numbering of another set:
     # 'ferplus', 'affectnet', 'rafdb', 'ckplus', 'alphabetical'; or names, 'neutral,happy,sad' for 0, 1, 2.
     config.classes = ""
     config.votes = ""  # FER+'s votes, fer2013new.csv, row by row for fer2013.csv; eight classes
