@@ -89,7 +89,8 @@ def _meaning_of_numbers(found: Sequence[int], numbering: str, named: Sequence[st
 def _expected(numbers: Mapping[int, str], numbering: str, named: Sequence[str]) -> str:
     least, most = min(numbers), max(numbers)
     if named:
-        return f"{least} to {most}, for which config.classes has names; add names to --config.classes"
+        names = some(named)
+        return f"{least} to {most}, for {names}; to say what the numbers mean: --config.classes=NAME,NAME,..."
     by = f"by --config.classes={numbering}" if numbering else "FER2013's 0 to 6 and 7 for contempt"
     return f"{least} to {most}, {by}; to say what the numbers mean: --config.classes=NAME,NAME,... from 0 on"
 
