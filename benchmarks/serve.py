@@ -1,10 +1,13 @@
 """The web page's server under load: several clients at once, every answer compared with the one got alone.
 
 python benchmarks/serve.py --config=configs/cnn.py
+python benchmarks/serve.py --config=configs/cnn.py --camera [--clip=VIDEO]
 
 Starts ``main.py --mode=serve`` on a free port of this computer, sends it pictures of drawn faces, prints
 how long an answer takes, how many come in a second and how many were wrong, and stops it. Status 1 if any
 was. Wants requirements-serve.txt.
+
+With --camera the page films a clip instead, and it prints frames/s: see ``camera.py``.
 """
 
 import argparse
@@ -13,6 +16,7 @@ import io
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +24,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
+
+import camera
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -95,7 +101,31 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--width", type=int, default=1280)
     parser.add_argument("--height", type=int, default=960)
+    parser.add_argument("--camera", action="store_true", help="measure the camera of the page")
+    parser.add_argument("--clip", type=Path, help="a video for the camera; a drawn face if left out")
+    parser.add_argument("--seconds", type=float, default=15, help="that the camera films")
     args = parser.parse_args()
+    return measure_camera(args) if args.camera else measure_load(args)
+
+
+def measure_camera(args: argparse.Namespace) -> int:
+    """Print frames/s of the page's camera; status 1 if no face was found in the last frame."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.mjpeg"
+        clip = camera.to_clip(args.clip, path) if args.clip else camera.drawn_clip(path)
+        process, address = start(args.config)
+        try:
+            times = camera.film(f"http://{address}", clip, seconds=args.seconds)
+        finally:
+            process.terminate()
+            process.wait()
+    print(camera.report(times))
+    print(f"faces in the last frame: {times['faces']}")
+    return 0 if times["faces"] else 1
+
+
+def measure_load(args: argparse.Namespace) -> int:
+    """Print latencies of photos; status 1 if an answer was wrong."""
     bodies = pictures(8, (args.width, args.height))
     process, address = start(args.config)
     failed = 0

@@ -92,6 +92,10 @@ def get_config() -> ConfigDict:
     # Evaluation.
     config.views = "one"  # 'one', 'flip' (a face and its mirror image), 'zoom' or 'ten_crop'
 
+    # Finding faces in photos (docs/photos.md); no part of a run.
+    config.detector = ""  # 'mtcnn', 'haar' or FILE.onnx (YuNet); '' for the best that is installed
+    config.faces = ""  # or 'whole': a small square picture that shows one face alone is taken whole
+
     # The web page of --mode=serve; no part of a run.
     config.serve = ConfigDict()
     config.serve.host = "127.0.0.1"  # this computer alone; '0.0.0.0' lets the network in: see docs/serve.md

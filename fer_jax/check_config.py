@@ -91,6 +91,8 @@ def check_config(config: dict[str, Any]) -> None:
     _require(config, "seed", lambda v: v <= highest, "seeds below 2 to the power of 63")
     _require(config, "serve.host", lambda v: v != "", "an address, as 127.0.0.1")
     _require(config, "serve.port", lambda v: 0 <= v <= 65535, "0 to 65535")
+    _require(config, "detector", _is_detector, "mtcnn, haar, the path of an .onnx file, or nothing")
+    _require(config, "faces", lambda v: v in ("", "whole"), "whole, or nothing")
     if config["mixup_alpha"]:
         _require(config, "cutmix_alpha", lambda v: v == 0, "0 where mixup_alpha is above 0")
     _check_stages(config)
@@ -147,6 +149,10 @@ def _require(config: dict[str, Any], name: str, holds: Any, expected: str) -> No
     value = functools.reduce(operator.getitem, name.split("."), config)
     if not holds(value):
         raise UserError(f"config.{name} is {value!r}; expected {expected}")
+
+
+def _is_detector(name: str) -> bool:
+    return name in ("", "mtcnn", "haar") or name.lower().endswith(".onnx")
 
 
 def _are_counts(values: Any, most: int) -> bool:

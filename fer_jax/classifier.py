@@ -118,7 +118,9 @@ class Classifier:
         )
         return probabilities[0] if is_one else probabilities
 
-    def predict_photo(self, photo: Picture, *, views: str | None = None) -> list[PhotoFace]:
+    def predict_photo(
+        self, photo: Picture, *, views: str | None = None, detector: str = "", whole: bool = False
+    ) -> list[PhotoFace]:
         """Find the faces in a photo, from left to right, and predict each; an empty list if there is none.
 
         A picture as small as a face, 40 to 64 pixels a side, is taken whole. Needs OpenCV
@@ -128,15 +130,16 @@ class Classifier:
           photo: of any size and colour, turned as its EXIF data says.
           views: see ``predict``; None for those of the config, or ``flip`` instead of ``zoom``, which is less
             accurate on faces from photos (docs/photos.md).
+          detector: ``mtcnn``, ``haar``, or the path of a YuNet network; the best that is installed if empty.
+          whole: whether a small square picture that shows one face alone is taken whole (docs/photos.md).
 
         Raises:
-          UserError: OpenCV is not installed, the photo cannot be read, or unknown views.
+          UserError: what the detector needs is not installed, the photo cannot be read, or unknown views.
         """
         views = views_in_pictures(self.config["views"]) if views is None else views
         opened = _open(photo)
-        found = photos.Photo(
-            "", opened.picture, opened.size, *photos.faces_of(opened.picture), opened.remarks
-        )
+        faces = photos.faces_of(opened.picture, detector=detector, whole=whole)
+        found = photos.Photo("", opened.picture, opened.size, *faces, opened.remarks)
         return [
             PhotoFace(place, row, self.labels[int(row.argmax())])
             for place, row in zip(found.places(), self.predict(found.faces, views=views), strict=True)

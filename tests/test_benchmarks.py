@@ -19,6 +19,7 @@ import fer_jax
 import int8
 import latency
 import layers
+import photos as finding
 import run as benchmarks
 import scaling
 from configs import cnn
@@ -64,6 +65,28 @@ def test_run(tmp_path):
     assert 0 < row["min"] <= row["median"] <= row["max"]
     assert (tmp_path / "results.png").stat().st_size > 0
     assert "ours / theirs" in done.stdout
+
+
+def test_what_counts_as_found():
+    """Against a square moved and scaled by hand; the picture has the face where it says."""
+    face = np.random.default_rng(1).integers(0, 256, (48, 48), np.uint8)
+    picture, place = finding.paste(face, np.random.default_rng(0))
+    x, y, side, _ = map(int, place)
+    cut = picture.crop((x, y, x + side, y + side))
+    assert cut == Image.fromarray(face).resize((side, side), Image.Resampling.BICUBIC)
+    for across, size, found in (
+        (0, 1, True),
+        (0.2, 1, True),
+        (0.3, 1, False),
+        (0, 0.6, True),
+        (0, 0.4, False),
+    ):
+        width = size * side
+        middle = x + side * (0.5 + across), y + side / 2
+        square = finding.photos.Box(middle[0] - width / 2, middle[1] - width / 2, width, width)
+        assert finding.is_found(square, place) == found
+        assert finding.distance(square, place) == pytest.approx(across)
+    assert finding.overlap(place, place._replace(x=x + side / 2)) == pytest.approx(1 / 3)
 
 
 def test_flags_of_an_ablation():

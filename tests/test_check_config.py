@@ -5,6 +5,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from configs import best, cnn, default, mlp, tiny
 from fer_jax.check_config import CHOICES, check_config
+from fer_jax.data import detectors
 from fer_jax.errors import UserError
 from fer_jax.models import MODELS
 from fer_jax.models.cnn import ACTIVATIONS
@@ -29,6 +30,11 @@ def test_choices_are_those_of_the_factories():
 @pytest.mark.parametrize("module", [best, cnn, mlp, tiny])
 def test_our_own_configs_are_good(module):
     check_config(plain(module.get_config()))
+
+
+@pytest.mark.parametrize("name", ["", *detectors.NAMES, "~/nets/Yunet.ONNX"])
+def test_detectors_that_there_are(name):
+    check_config(plain(mlp.get_config()) | {"detector": name, "faces": "whole"})
 
 
 def test_faces_may_be_scaled_to_what_the_stages_halve():
@@ -63,6 +69,9 @@ def test_faces_may_be_scaled_to_what_the_stages_halve():
         ("schedule", "step"),
         ("seeds", 0),
         ("nonfinite", "ignore"),
+        ("detector", "mtccn"),
+        ("detector", "net.pb"),
+        ("faces", "all"),
     ],
 )
 def test_bad_values_are_named(name, value):

@@ -162,7 +162,7 @@ def test_what_an_input_is(tmp_path):
     for name, content, what in (
         ("a.mp4", b"\0\0\0\x18ftypisom", "is a video"),
         ("b.mov", b"\0\0\0\x08wide\0\0", "is a video"),
-        ("a.heic", b"\0\0\0\x18ftypheic", "a kind of picture that cannot be read here"),
+        ("a.jxl", b"\xff\x0a", "a kind of picture that cannot be read here"),
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError, match=f"{name}: {what}"):

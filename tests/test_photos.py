@@ -1,7 +1,6 @@
 """Faces in photos: found where they were put, cropped to the pixel, marked; and predictions for a folder."""
 
 import os
-import shutil
 import sys
 
 import numpy as np
@@ -73,8 +72,7 @@ def test_crop_of_a_colour_picture_is_that_of_its_grey():
     np.testing.assert_allclose(face[..., 0], expected, atol=1)
 
 
-def test_margin_widens_on_all_sides():
-    assert photos.widen(Box(10, 20, 100, 100), 0.1) == Box(0, 10, 120, 120)
+def test_whole_pixels_are_within_the_picture():
     assert photos.whole_pixels(Box(-4.6, 30.4, 20, 20), (100, 40)) == (0, 30, 15, 10)
 
 
@@ -94,6 +92,56 @@ def test_a_face_of_nearly_that_size_is_taken_whole(size):
     np.testing.assert_array_equal(faces[0, ..., 0], np.asarray(expected))
     assert not photos.is_face(picture.resize((48, 65)))
     assert not photos.is_face(picture.resize((39, 48)))
+
+
+@pytest.mark.parametrize(
+    ("size", "boxes", "cropped"),
+    [
+        ((100, 100), [], True),
+        ((224, 224), [Box(20, 20, 180, 180)], True),
+        ((224, 200), [Box(20, 20, 136, 136)], True),
+        ((224, 200), [Box(20, 20, 133, 133)], False),  # a small picture with room around the face
+        ((224, 224), [Box(0, 0, 150, 150), Box(100, 0, 150, 150)], False),
+        ((256, 204), [], False),  # not square
+        ((257, 257), [], False),
+        ((39, 39), [], False),
+    ],
+)
+def test_what_looks_like_a_cropped_face(size, boxes, cropped):
+    assert photos.is_cropped(Image.new("L", size), boxes) == cropped
+
+
+def test_larger_faces_are_taken_whole_if_told():
+    face = Image.fromarray(FACES[0]).resize((100, 100))
+    for picture in (face, Image.fromarray(np.tile(BRIGHT, (2, 2)))):
+        boxes, faces = photos.faces_of(picture, whole=True)
+        assert boxes == [(0, 0, *picture.size)]
+        expected = picture.resize((48, 48), Image.Resampling.BILINEAR)
+        np.testing.assert_array_equal(faces[0, ..., 0], np.asarray(expected))
+        assert photos.faces_of(picture)[0] != boxes
+    scene = photo((40, 100, 160))
+    assert photos.faces_of(scene, whole=True)[0] == photos.faces_of(scene)[0]
+
+
+def test_a_folder_of_cropped_faces(tmp_path, capsys):
+    """They are searched, and a line proposes the flag; with it there are no places and no copies."""
+    for row, face in enumerate(FACES[:4]):
+        (tmp_path / "album").mkdir(exist_ok=True)
+        Image.fromarray(face).resize((100, 100)).save(tmp_path / "album" / f"{row}.png")
+    photo((40, 100, 160)).save(tmp_path / "album" / "scene.png")
+    source, output = str(tmp_path / "album"), tmp_path / "out.csv"
+    options = {"labels": LABELS, "with_probabilities": False}
+    run_photos.predict_photos(source, predict, output, **options)
+    assert "4 of them look like cropped faces; --config.faces=whole takes" in capsys.readouterr().out
+    run_photos.predict_photos(source, predict, output, whole=True, **options)
+    assert "look like" not in capsys.readouterr().out
+    table = pd.read_csv(output)
+    assert table[["x", "y", "width", "height"]].to_numpy()[:4].tolist() == [[0, 0, 100, 100]] * 4
+    assert len(table) == 5
+    assert [path.name for path in (tmp_path / "out_pictures").iterdir()] == ["scene.png.jpg"]
+    (tmp_path / "album" / "scene.png").unlink()
+    run_photos.predict_photos(source, predict, output, whole=True, **options)
+    assert list(pd.read_csv(output).columns) == ["id", "label"]
 
 
 def test_marks_are_on_the_box_and_its_name_alone():
@@ -340,27 +388,6 @@ def test_a_large_picture_decoded_smaller_has_its_own_pixels(folder, tmp_path, mo
         half[["x", "y", "width", "height"]], whole[["x", "y", "width", "height"]], atol=20
     )
     assert "searched at 1/2 of the size" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("name", ["none.xml", "haarcascade_frontalface_alt2.xml"])
-def test_a_detector_that_cannot_be_opened(tmp_path, monkeypatch, name):
-    photos._cascade.cache_clear()
-    monkeypatch.setattr(cv2.data, "haarcascades", str(tmp_path / "J\u00f6rg") + os.sep)
-    (tmp_path / "J\u00f6rg").mkdir()
-    (tmp_path / "J\u00f6rg" / name).write_text("<?xml version='1.0'?><opencv_storage></opencv_storage>")
-    with pytest.raises(UserError, match=r"alt2.xml: (no such file|damaged).*; install it again"):
-        photos.import_opencv()
-    photos._cascade.cache_clear()
-
-
-def test_a_detector_below_a_folder_with_umlauts(tmp_path, monkeypatch):
-    """OpenCV itself cannot open such a path on Windows."""
-    photos._cascade.cache_clear()
-    folder = tmp_path / "J\u00f6rg"
-    shutil.copytree(cv2.data.haarcascades, folder)
-    monkeypatch.setattr(cv2.data, "haarcascades", str(folder) + os.sep)
-    assert len(photos.find_faces(photo((40, 100, 160)))) == 1
-    photos._cascade.cache_clear()
 
 
 def test_one_broken_picture_is_told_once(tmp_path, capsys):

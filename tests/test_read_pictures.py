@@ -1,5 +1,6 @@
 """Pictures of every kind against Pillow and NumPy by hand, and folders of them."""
 
+import base64
 import errno
 import os
 import zlib
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_jax.data import read_pictures
+from fer_jax.data import kinds, read_pictures
 from fer_jax.data.find_pictures import describe, find_pictures
 from fer_jax.data.load import find_input, load_unlabelled
 from fer_jax.data.picture_folders import read_picture_set
@@ -218,13 +219,26 @@ def test_jpeg_without_its_end_mark(tmp_path, progressive, lost):
             load_picture(tmp_path / "a.jpg")
 
 
-def test_the_reason_has_no_path_and_no_small_letters_of_it(tmp_path):
+@pytest.fixture
+def without_heic(monkeypatch):
+    """As if nothing that reads HEIC were installed."""
+    monkeypatch.setattr(kinds, "reads_heic", lambda: False)
+    read_pictures.known_formats.cache_clear()
+    yield
+    read_pictures.known_formats.cache_clear()
+
+
+def test_the_reason_has_no_path_and_no_small_letters_of_it(tmp_path, without_heic):
     folder = tmp_path / "Album"
     folder.mkdir()
     for name, content, reason in (
         ("A.png", b"hello", "no picture by its content"),
         ("B.JPG", b"", "an empty file"),
-        ("C.jpg", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "as HEIC is: save it as JPEG"),
+        (
+            "C.jpg",
+            b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+            "HEIC; to read such: pip install -r requirements-heic",
+        ),
         ("D.png", b"\0\0\0\x18ftypisom\0\0\0\0", "a video"),
     ):
         (folder / name).write_bytes(content)
@@ -278,7 +292,58 @@ def test_pictures_are_known_by_content(tmp_path, case):
     assert read_picture(path).shape == (48, 48)
 
 
-def test_what_is_no_picture_is_counted_by_kind(tmp_path):
+HEIC = base64.b64decode(
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAchtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAA"
+    "AAAAADRpbG9jAAAAAERAAAIAAQAAAAAB7AABAAAAAAAAACQAAgAAAAACEAABAAAAAAAAACQAAAA4aWluZgAAAAAAAgAAABVp"
+    "bmZlAgAAAAABAABodmMxAAAAABVpbmZlAgAAAQACAABFeGlmAAAAAA5waXRtAAAAAAABAAABB2lwcnAAAADmaXBjbwAAAHZo"
+    "dmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQAqQgEBA3AAAAMAkAAA"
+    "AwAAAwAeoCCBBZbq5Ka5uAhoMCAAAAMDIAAAAwAhYgABAAZEAcFzwIkAAAATY29scm5jbHgAAQANAAaAAAAAFGlzcGUAAAAA"
+    "AAAAQAAAAEAAAAAoY2xhcAAAAEAAAAABAAAAMAAAAAEAAAAAAAAAAv////AAAAACAAAAEHBpeGkAAAAAAwgICAAAAAlpcm90"
+    "AwAAABlpcG1hAAAAAAAAAAEAAQaBAgMFhIYAAAAaaXJlZgAAAAAAAAAOY2RzYwACAAEAAQAAAFBtZGF0AAAAICgBrxmA70ml"
+    "v//r5gR8uIb8myF4XrGp/zi357h0jbW8AAAABkV4aWYAAE1NACoAAAAIAAEBEgADAAAAAQAGAAAAAAAA"
+)
+"""48 x 64 pixels, turned: the upper half is blue, the lower red. Written by pillow-heif 1.8."""
+
+
+def test_heic(tmp_path):
+    """Known by content and by name; upright, and turned once, not twice."""
+    pytest.importorskip("pi_heif", reason="needs pi-heif: pip install -r requirements-heic.txt")
+    for name in ("a.heic", "b.HEIC", "c"):
+        (tmp_path / name).write_bytes(HEIC)
+        assert find_input(tmp_path / name).paths == [tmp_path / name]
+    assert find_pictures(tmp_path) == ([tmp_path / name for name in ("a.heic", "b.HEIC", "c")], [])
+    picture = load_picture(tmp_path / "c").picture
+    assert (picture.mode, picture.size) == ("RGB", (48, 64))
+    np.testing.assert_allclose(np.asarray(picture)[:28], np.broadcast_to((40, 40, 200), (28, 48, 3)), atol=12)
+    np.testing.assert_allclose(np.asarray(picture)[36:], np.broadcast_to((200, 40, 40), (28, 48, 3)), atol=12)
+    (tmp_path / "a.heic").write_bytes(HEIC[:-40])
+    with pytest.raises(UserError, match=r"a.heic: cannot be read as a picture"):
+        load_picture(tmp_path / "a.heic")
+
+
+def test_heic_without_what_reads_it(tmp_path, without_heic):
+    (tmp_path / "a").write_bytes(HEIC)
+    (tmp_path / "b.heif").write_bytes(b"")
+    lines = describe(find_pictures(tmp_path).others)
+    assert lines == ["2 HEIC pictures; to read HEIC: pip install -r requirements-heic.txt"]
+    with pytest.raises(
+        UserError, match=r"a: is a HEIC picture; to read HEIC: pip install -r requirements-heic"
+    ):
+        find_input(tmp_path / "a")
+
+
+def test_avif_without_a_pillow_that_reads_it(tmp_path, monkeypatch):
+    (tmp_path / "a.avif").write_bytes(b"\0\0\0 ftypavif\0\0\0\0avifmif1miaf")
+    with pytest.raises(UserError, match=r"a.avif: cannot be read as a picture \(.*"):
+        load_picture(tmp_path / "a.avif")
+    monkeypatch.delitem(Image.OPEN, "AVIF", raising=False)
+    read_pictures.known_formats.cache_clear()
+    with pytest.raises(UserError, match=r"a.avif: .* \(AVIF, which needs Pillow 11.3 or newer: pip install"):
+        load_picture(tmp_path / "a.avif")
+    read_pictures.known_formats.cache_clear()
+
+
+def test_what_is_no_picture_is_counted_by_kind(tmp_path, without_heic):
     save(tmp_path / "a.jpg")
     for name in ("a.txt", "b.TXT", "c.mp4", ".DS_Store", "notes"):
         (tmp_path / name).write_bytes(b"BM and P1 are letters")
@@ -290,7 +355,8 @@ def test_what_is_no_picture_is_counted_by_kind(tmp_path):
     assert found.paths == [tmp_path / "a.jpg"]
     assert describe(found.others) == [
         "4 files that are no pictures (2 .txt, 1 .mp4, 1 without suffix)",
-        "2 pictures of a kind that cannot be read here (1 .heic, 1 .nef); save such pictures as JPEG",
+        "1 HEIC picture; to read HEIC: pip install -r requirements-heic.txt",
+        "1 picture of a kind that cannot be read here (1 .nef); save such pictures as JPEG",
         f"1 file that is no plain file ({tmp_path / 'gone.jpg'}: link to nothing)",
         f"1 folder behind a symbolic link ({tmp_path / 'best'}); name one itself to take its pictures",
         "1 hidden file or folder",

@@ -68,6 +68,14 @@ def test_same_run_may_be_read_and_scored_otherwise():
     check(changed(cache=True), changed(cache=False, patience=9, views="flip"))
 
 
+def test_how_faces_are_found_is_of_the_command():
+    """Whether the run has the fields, as those of today have, or lacks them."""
+    given = changed(detector="haar", faces="whole", serve={"port": 1})
+    for saved in (SAVED, changed(detector="", faces="")):
+        check(saved, given)
+        assert merged(saved, given, ["detector", "faces"]) == saved
+
+
 def test_same_run_may_lack_fields_of_a_newer_version():
     check(SAVED, changed(later=1, mlp=SAVED["mlp"] | {"later": 2}))
 

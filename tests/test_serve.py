@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import camera as camera_check
 import serve as load_check
 from configs import cnn
 from fer_jax.check_config import check_config
@@ -65,8 +66,13 @@ def size_of(body):
     return {"faces": [], "width": len(body), "height": 1}
 
 
+def frame_of(body, heat):
+    """Stands in for the network before a camera."""
+    return {"faces": [], "width": len(body), "height": 1 + heat}
+
+
 def fake(analyse=size_of, **options):
-    return make_app(analyse, {"name": "fake"}, **options)
+    return make_app(analyse, {"name": "fake"}, **({"analyse_frame": frame_of} | options))
 
 
 def write_weights(folder, model):
@@ -167,7 +173,8 @@ def test_pictures_as_they_come(real):
     gif = io.BytesIO()
     frames = [scene().convert("L"), Image.new("L", (900, 720))]
     frames[0].save(gif, format="gif", save_all=True, append_images=frames[1:])
-    assert call(real, content=gif.getvalue()).json()["faces"][0]["box"] == one["box"]
+    grey = call(real, content=png(scene().convert("L"))).json()["faces"][0]
+    assert call(real, content=gif.getvalue()).json()["faces"][0]["box"] == grey["box"]
     face = Image.fromarray(np.arange(48 * 48).reshape(48, 48).astype(np.uint8))
     answer = call(real, content=png(face)).json()
     assert answer["faces"][0]["box"] == [0, 0, 48, 48]
@@ -363,12 +370,91 @@ def test_stays_ready_while_it_computes(monkeypatch):
     assert busy[0] != threading.get_ident()
 
 
+def jpeg(picture):
+    buffer = io.BytesIO()
+    picture.save(buffer, format="jpeg", quality=80)
+    return buffer.getvalue()
+
+
+def test_a_frame_is_answered_as_a_photo(real):
+    """The same boxes and probabilities; heat where it is asked for; no face is an answer, too."""
+    body = jpeg(scene(3).resize((640, 512)))
+    photo, frame, hot = (call(real, path=path, content=body).json() for path in FRAMES)
+    assert hot == photo
+    assert len(frame["faces"]) == 3
+    for one, other in zip(frame["faces"], photo["faces"], strict=True):
+        assert one.keys() == other.keys() - {"heat"}
+        np.testing.assert_allclose(
+            list(one["probabilities"].values()), list(other["probabilities"].values()), atol=1e-5
+        )
+        assert {name: one[name] for name in ("box", "seen", "label", "face")} == {
+            name: other[name] for name in ("box", "seen", "label", "face")
+        }
+    wall = call(real, path="/frame", content=jpeg(Image.new("L", (640, 480), 128)))
+    assert (wall.status_code, wall.json()) == (200, {"faces": [], "width": 640, "height": 480})
+
+
+FRAMES = ("/analyse", "/frame", "/frame?heat=1")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (b"", 400, "empty"),
+        (b"text", 415, "no picture"),
+        (jpeg(Image.new("L", (1600, 1300))), 413, "3 megapixels (1600 x 1300); at most 2 megapixels"),
+        (bytes(2**20 + 1), 413, "too large; at most 1 MB"),
+    ],
+)
+def test_frames_that_give_no_answer(real, body, status, words):
+    response = call(real, path="/frame", content=body)
+    assert response.status_code == status
+    assert words in response.json()["error"]
+
+
+def test_a_frame_never_waits_and_holds_up_no_photo():
+    """Busy at once while a photo or a frame is looked at; photos that come then are answered in turn."""
+    go_on, at_work, order = threading.Event(), threading.Event(), []
+
+    def slow(name):
+        order.append(name)
+        at_work.set()
+        go_on.wait(20)
+        return {"faces": [], "width": 1, "height": 1}
+
+    app = fake(lambda body: slow(body), analyse_frame=lambda body, heat: slow((body, heat)))
+
+    async def visit(first):
+        async with client_of(app) as client:
+            busy = asyncio.create_task(client.post(first, content=b"first"))
+            while not at_work.is_set():
+                await asyncio.sleep(0.01)
+            frames = [await client.post("/frame", content=b"stale") for _ in range(3)]
+            photo = asyncio.create_task(client.post("/analyse", content=b"photo"))
+            await asyncio.sleep(0.05)
+            go_on.set()
+            return frames, [(await busy).status_code, (await photo).status_code]
+
+    for first, expected in (("/frame?heat=1", (b"first", True)), ("/analyse", b"first")):
+        for event in (go_on, at_work):
+            event.clear()
+        order.clear()
+        frames, statuses = asyncio.run(visit(first))
+        assert [frame.status_code for frame in frames] == [503] * 3
+        assert frames[0].json()["error"] == "The server is busy with other pictures."
+        assert statuses == [200, 200]
+        assert order == [expected, b"photo"]
+    # With nothing else to do, the next frame is answered.
+    assert call(app, path="/frame", content=b"new").status_code == 200
+
+
 def test_page_and_about(real):
     page = call(real, "GET", "/")
     assert page.headers["content-type"].startswith("text/html")
-    for name in ("style.css", "app.js", "view.js", "camera.js", "icon.svg"):
+    named = {path.name for path in serving.STATIC.iterdir()} - {"index.html"}
+    for name in named:
         assert call(real, "GET", f"/static/{name}").status_code == 200
-        assert f'"/static/{name}"' in page.text or name in ("view.js", "camera.js")
+    assert {name for name in named if f'"/static/{name}"' in page.text} == {"style.css", "app.js", "icon.svg"}
     about = call(real, "GET", "/about").json()
     assert (about["name"], about["network"], about["epoch"], about["accuracy"]) == ("cnn", "cnn", 3, 0.5)
     assert about["trained_on"] == "FER2013"  # not the file's name, nor where it lies
@@ -406,7 +492,10 @@ def test_names_for_visitors(dataset, name):
     assert "patients" not in str(limits(dataset, 0.5))
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("GET", "/static/app.js"), ("POST", "/analyse")])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/"), ("GET", "/static/app.js"), ("POST", "/analyse"), ("POST", "/frame")],
+)
 def test_security_headers(method, path):
     headers = call(fake(), method, path, content=b"x").headers
     policy = headers["content-security-policy"]
@@ -435,7 +524,8 @@ def test_security_headers(method, path):
     ],
 )
 def test_other_pages_may_not_ask(headers, status):
-    assert call(fake(), content=b"x", headers=headers).status_code == status
+    for path in ("/analyse", "/frame"):
+        assert call(fake(), path=path, content=b"x", headers=headers).status_code == status
 
 
 @pytest.mark.parametrize(
@@ -452,7 +542,7 @@ def test_other_pages_may_not_ask(headers, status):
     ],
 )
 def test_only_names_of_this_computer(host, status):
-    for method, path in (("GET", "/"), ("POST", "/analyse")):
+    for method, path in (("GET", "/"), ("POST", "/analyse"), ("POST", "/frame")):
         assert call(fake(), method, path, headers={"host": host}, content=b"x").status_code == status
     if host:
         assert call(fake(local_only=False), headers={"host": host}, content=b"x").status_code == 200
@@ -531,6 +621,36 @@ def test_load_check_finds_wrong_answers(monkeypatch):
         "", latency, 2.0, wrong
     )
     assert seconds < 5
+
+
+def test_camera_check_reports():
+    times = {
+        "draw": [1.0, 3.0, 1.0],
+        "encode": [5.0] * 3,
+        "request": [40.0, 50.0, 40.0, 30.0],
+        "seconds": 0.25,
+    }
+    assert camera_check.report(times) == (
+        "camera: 4 frames in 0.2 s, 16.0 frames/s; of a frame: "
+        "draw 1.0 ms, encode 5.0 ms, request 40.0 ms, rest 16.5 ms"
+    )
+    assert "no frame was answered" in camera_check.report(times | {"request": []})
+
+
+def test_camera_check_films_any_video(tmp_path):
+    """What OpenCV can read becomes Motion JPEG, frame by frame."""
+    import cv2
+
+    clip = camera_check.drawn_clip(tmp_path / "drawn.mjpeg", frames=6)
+    assert clip.read_bytes().count(b"\xff\xd8\xff") == 6
+    video = str(tmp_path / "video.avi")
+    writer = cv2.VideoWriter(video, cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    for level in (40, 90, 140):
+        writer.write(np.full((48, 64, 3), level, np.uint8))
+    writer.release()
+    again = camera_check.to_clip(video, tmp_path / "again.mjpeg").read_bytes()
+    frames = [Image.open(io.BytesIO(b"\xff\xd8\xff" + part)) for part in again.split(b"\xff\xd8\xff")[1:]]
+    assert [np.asarray(frame).mean() for frame in frames] == pytest.approx([40, 90, 140], abs=3)
 
 
 def post(url, body):

@@ -2,33 +2,14 @@
 
 import base64
 import io
-import json
-import shutil
-from urllib.parse import urlsplit
 
 import pytest
 
+from chromium import GIVE, find, needs_chromium, one, open_browser, opened, texts, wait
 from fer_jax.labels import LABELS
 from served import png, scene, server
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver (Debian: chromium, chromium-driver)"
-)
-# Nothing that the browser does of its own accord, and a camera that shows what a file holds.
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
-)
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -61,55 +42,18 @@ def url(own):
 
 @pytest.fixture(scope="module")
 def browser(folder, tmp_path_factory):
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    profile = tmp_path_factory.mktemp("profile")
-    film = folder / "film.mjpeg"
-    for flag in (*FLAGS, f"--user-data-dir={profile}", f"--use-file-for-fake-video-capture={film}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+    with open_browser(tmp_path_factory.mktemp("profile"), folder / "film.mjpeg") as driver:
+        yield driver
 
 
 @pytest.fixture
 def page(browser, url):
-    """The page, freshly opened. Afterwards: it asked its own server alone, and kept to its policy."""
-    browser.get(url)
-    wait(browser, lambda: find(browser, "#limits dt"))
-    yield browser
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-    hosts = {urlsplit(address).netloc for address in asked if urlsplit(address).scheme in ("http", "https")}
-    assert hosts == {urlsplit(url).netloc}
-    # A refused picture's status is the one thing that the browser reports by itself.
-    assert [e for e in browser.get_log("browser") if "status of 4" not in e["message"]] == []
-
-
-def find(page, selector):
-    return page.find_elements("css selector", selector)
-
-
-def one(page, selector):
-    (element,) = find(page, selector)
-    return element
-
-
-def wait(page, condition):
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    return WebDriverWait(page, 30, poll_frequency=0.05).until(lambda _: condition())
+    with opened(browser, url) as page:
+        yield page
 
 
 def choose(page, path):
     one(page, "#file").send_keys(str(path))
-
-
-def texts(page, selector):
-    return [element.text for element in find(page, selector)]
 
 
 def shares(page):
@@ -188,118 +132,12 @@ def test_an_error_and_on(page, folder):
     wait(page, lambda: find(page, ".card") and not one(page, "#photo").is_displayed())
 
 
-GIVE = """
-const [type, name, data, done] = arguments;
-const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-const transfer = new DataTransfer();
-if (name) transfer.items.add(new File([bytes], name, { type: "image/png" }));
-const event = type === "paste" ? new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true })
-  : new DragEvent(type, { dataTransfer: transfer, bubbles: true, cancelable: true });
-document.getElementById("stage").dispatchEvent(event);
-"""
-
-
 @pytest.mark.parametrize("way", ["drop", "paste"])
 def test_drop_and_paste(page, way):
     page.execute_script(GIVE, way, "a.png", base64.b64encode(png(scene(2))).decode())
     wait(page, lambda: len(find(page, ".card")) == 2)
     page.execute_script(GIVE, way, "", "")
     wait(page, lambda: one(page, "#error").is_displayed())
-
-
-def test_camera(page):
-    one(page, "#camera").click()
-    wait(page, lambda: find(page, ".card"))
-    assert one(page, "#video").is_displayed()
-    assert one(page, "#status").text.startswith("1 face: ")
-    one(page, "#snap").click()
-    wait(page, lambda: one(page, "#photo").is_displayed() and find(page, ".card"))
-    assert not one(page, "#video").is_displayed()
-    assert one(page, "#camera").text == "Use the camera"
-
-
-# The browser asks whether the camera is allowed until ``allow`` is called; ``opened`` are the films.
-ASK = """
-const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-window.opened = [];
-const asked = new Promise((resolve) => (window.allow = resolve));
-navigator.mediaDevices.getUserMedia = async (what) => {
-  await asked;
-  const film = await real(what);
-  window.opened.push(film);
-  return film;
-};
-"""
-FILMING = "return opened.map((film) => film.getTracks().some((track) => track.readyState === 'live'))"
-
-
-def test_camera_stopped_while_the_browser_asks(page):
-    page.execute_script(ASK)
-    for expected in ("Stop the camera", "Use the camera", "Stop the camera"):
-        one(page, "#camera").click()
-        assert one(page, "#camera").text == expected
-    page.execute_script("allow()")
-    wait(page, lambda: find(page, ".card"))
-    assert sorted(page.execute_script(FILMING)) == [False, True]
-    one(page, "#camera").click()
-    assert page.execute_script(FILMING) == [False, False]
-
-
-def test_a_picture_while_the_browser_asks(page):
-    """The picture stays, the camera ends as soon as it begins."""
-    page.execute_script(ASK)
-    one(page, "#camera").click()
-    page.execute_script(GIVE, "drop", "a.png", base64.b64encode(png(scene(2))).decode())
-    page.execute_script("allow()")
-    wait(page, lambda: len(find(page, ".card")) == 2)
-    wait(page, lambda: page.execute_script(FILMING) == [False])
-    assert one(page, "#photo").is_displayed()
-    assert one(page, "#camera").text == "Use the camera"
-    assert not one(page, "#error").is_displayed()
-
-
-# What the browser does when the camera is unplugged: the track ends, and says so.
-UNPLUG = """
-const [track] = document.getElementById("video").srcObject.getTracks();
-track.stop();
-track.dispatchEvent(new Event("ended"));
-"""
-
-
-def test_camera_unplugged(page):
-    """It says so, at once, and works again once it is back."""
-    one(page, "#camera").click()
-    wait(page, lambda: find(page, ".card"))
-    page.execute_script(UNPLUG)
-    wait(page, lambda: one(page, "#error").is_displayed())
-    assert one(page, "#error").text.startswith("The camera has gone: it was unplugged")
-    assert one(page, "#status").text == ""
-    assert one(page, "#camera").text == "Use the camera"
-    assert not one(page, "#video").is_displayed()
-    assert not find(page, ".card")
-    one(page, "#camera").click()
-    wait(page, lambda: find(page, ".card"))
-    assert not one(page, "#error").is_displayed()
-    one(page, "#camera").click()
-
-
-REFUSE = "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', arguments[0]))"
-
-
-@pytest.mark.parametrize(
-    ("name", "line"),
-    [
-        ("NotAllowedError", "The camera was refused. Allow it"),
-        ("NotReadableError", "The camera is busy: another program uses it"),
-        ("NotFoundError", "No camera was found. Plug one in"),
-    ],
-)
-def test_camera_that_cannot_start(page, name, line):
-    page.execute_script(REFUSE, name)
-    one(page, "#camera").click()
-    wait(page, lambda: one(page, "#error").is_displayed())
-    assert one(page, "#error").text.startswith(line)
-    assert one(page, "#camera").text == "Use the camera"
 
 
 @pytest.mark.parametrize("width", [390, 1200])

@@ -4,7 +4,7 @@ import io
 import math
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from string import whitespace
 from typing import Any, NoReturn
 
@@ -24,6 +24,8 @@ BYTES_AT_ONCE = 2 << 20
 
 _FACES_AT_ONCE = 16
 """Parsed by one call of NumPy: few enough to stay in the CPU's cache."""
+
+_MOST_KEPT = 100_000
 
 _TEXT_OF = {"label": label_text, "usage": usage_text}
 _PLAIN = {"label": frozenset(FER2013), "usage": frozenset(USAGES)}
@@ -153,7 +155,7 @@ def _texts_of(place: str, line: bytes, layout: Layout) -> dict[str, Any]:
 
 def _faces_of(places: Sequence[str], texts: Sequence[str], layout: Layout) -> list[np.ndarray]:
     """Parse the pixels of rows, and scale them to 48 x 48. Raises UserError, with the place of a bad row."""
-    parsed = []
+    parsed, levels = [], _GreyLevels(layout.white)
     for start in range(0, len(texts), _FACES_AT_ONCE):
         some = texts[start : start + _FACES_AT_ONCE]
         try:
@@ -162,7 +164,9 @@ def _faces_of(places: Sequence[str], texts: Sequence[str], layout: Layout) -> li
             written = [_with_blanks(text, layout).encode(errors="surrogateescape") for text in some]
             values = _parse_pixels(written, layout.count)
         except ValueError:
-            values = np.stack([_parse_face(p, t, layout) for p, t in zip(places[start:], some, strict=False)])
+            values = np.stack(
+                [_parse_face(p, t, layout, levels) for p, t in zip(places[start:], some, strict=False)]
+            )
         parsed.append(values if layout.count == PIXELS else _scaled(values))
     return parsed
 
@@ -172,14 +176,14 @@ def _with_blanks(text: str, layout: Layout) -> str:
     return text if layout.pixels == "plain" and not layout.is_float else text.translate(_BLANKS)
 
 
-def _parse_face(place: str, text: str, layout: Layout) -> np.ndarray:
+def _parse_face(place: str, text: str, layout: Layout, levels: "_GreyLevels") -> np.ndarray:
     """Parse a face slowly: uint8 (count,). Raises UserError; the message starts with ``place``."""
     words = list(
         filter(None, _with_blanks(text, layout).strip(whitespace if layout.is_float else " ").split(" "))
     )
     value_of, expected = _PIXEL_OF.get, "an integer from 0 to 255"
     if layout.is_float:
-        value_of = _float_reader(layout.white)
+        value_of = levels.__getitem__
         expected = f"a number from 0 to {layout.white}, as in the first rows"
     pixels = list(map(value_of, words))
     if None in pixels:
@@ -198,20 +202,22 @@ def _has_fraction(word: str) -> bool:
     return float(word) % 1 != 0
 
 
-def _float_reader(white: int) -> Callable[[str], int | None]:
-    """Make a function: a number from 0 to ``white`` -> grey level; None if it is no such number."""
-    cache: dict[str, int | None] = {}
+class _GreyLevels(dict):
+    """Grey levels of numbers from 0 to ``white`` by their texts, None for others; keeps what it has read."""
 
-    def grey_level(word: str) -> int | None:
-        if word not in cache:
-            try:
-                value = float(word) if word.isascii() and "_" not in word else math.nan
-            except ValueError:
-                value = math.nan
-            cache[word] = round(value * 255 / white) if 0 <= value <= white else None
-        return cache[word]
+    def __init__(self, white: int) -> None:
+        super().__init__()
+        self._white = white
 
-    return grey_level
+    def __missing__(self, word: str) -> int | None:
+        try:
+            value = float(word) if word.isascii() and "_" not in word else math.nan
+        except ValueError:
+            value = math.nan
+        level = round(value * 255 / self._white) if 0 <= value <= self._white else None
+        if len(self) < _MOST_KEPT:  # faces of bytes have 256 texts, others have any number
+            self[word] = level
+        return level
 
 
 def _scaled(values: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from fer_jax.data.kinds import FOREIGN, PICTURE, kind_of
+from fer_jax.data.kinds import FOREIGN, HEIC, PICTURE, TO_READ_HEIC, kind_of
 from fer_jax.errors import UserError
 from fer_jax.runtime.files import os_reason
 from fer_jax.runtime.words import number_of, some, tally
@@ -16,7 +16,7 @@ SPECIAL, CLOSED = "special", "closed"
 
 
 class Other(NamedTuple):
-    """Something in a folder that is not taken: ``why`` is one of the constants above or ``FOREIGN``.
+    """Something in a folder that is not taken: ``why`` is a constant above, ``FOREIGN`` or ``HEIC``.
 
     ``kind`` is the end of its name, or says what it is.
     """
@@ -104,7 +104,7 @@ def _sort(entry: os.DirEntry) -> tuple[str, str] | None:
         if not entry.is_file():
             return SPECIAL, special_kind(os.stat(entry.path).st_mode)
         kind = kind_of(entry.path)
-        return (kind if kind in (PICTURE, FOREIGN) else NO_PICTURE), _suffix(entry.name)
+        return (kind if kind in (PICTURE, FOREIGN, HEIC) else NO_PICTURE), _suffix(entry.name)
     except FileNotFoundError:
         return SPECIAL, "link to nothing"
     except OSError as error:
@@ -129,6 +129,7 @@ def describe(others: Sequence[Other]) -> list[str]:
     lines = {
         NO_PICTURE: lambda all_: f"{_files(all_)} no picture{_s(all_)} ({tally(o.kind for o in all_)})",
         BESIDE: lambda all_: f"{number_of(len(all_), 'picture')} beside the folders ({_paths(all_)})",
+        HEIC: lambda all_: f"{number_of(len(all_), 'HEIC picture')}; to read HEIC: {TO_READ_HEIC}",
         FOREIGN: lambda all_: (
             f"{number_of(len(all_), 'picture')} of a kind that cannot be read here "
             f"({tally(o.kind for o in all_)}); save such pictures as JPEG"

@@ -1,5 +1,6 @@
 """Tell what a file is from its first bytes: a picture, a video, something different."""
 
+import importlib.util
 import os
 import re
 
@@ -12,11 +13,13 @@ SUFFIXES = (
 
 FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA", "QOI"),
-    *("PSD", "SGI", "SUN"),
+    *("PSD", "SGI", "SUN", "HEIF"),
 )
-"""Pillow's names of the formats that are read. Some of its others run other programs, as EPS does."""
+"""Pillow's names of the formats that are read; HEIF if ``reads_heic``. Some of its others run other programs,
+as EPS does."""
 
-PICTURE, VIDEO, FOREIGN, OTHER = "picture", "video", "foreign picture", "other"
+PICTURE, VIDEO, HEIC, FOREIGN, OTHER = "picture", "video", "HEIC picture", "foreign picture", "other"
+TO_READ_HEIC = "pip install -r requirements-heic.txt"
 
 _HEAD = 64
 _PICTURE = re.compile(
@@ -28,29 +31,36 @@ _PICTURE = re.compile(
     rb"|\0.{3}ftypavi[fs]|\0.{3}ftypmif1.*avif",
     re.DOTALL,
 )
-_FOREIGN = re.compile(
-    rb"\0.{3}ftyp(hei[cxms]|hev[cx]|mif1|msf1|crx )|\xff\x0a|\0\0\0\x0cJXL |FUJIFILMCCD-RAW", re.DOTALL
-)
+_HEIC = re.compile(rb"\0.{3}ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL)
+_FOREIGN = re.compile(rb"\0.{3}ftypcrx |\xff\x0a|\0\0\0\x0cJXL |FUJIFILMCCD-RAW", re.DOTALL)
 _VIDEO = re.compile(
     rb"\0.{3}(ftyp|moov|mdat|wide)|\x1a\x45\xdf\xa3|RIFF....AVI |FLV\x01"
     rb"|\x30\x26\xb2\x75|\0\0\x01[\xba\xb3]|OggS",
     re.DOTALL,
 )
+_HEIC_SUFFIXES = (".heic", ".heif", ".hif")
 _FOREIGN_SUFFIXES = (
-    *(".heic", ".heif", ".jxl", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".pef", ".srw"),
+    *(".jxl", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".pef", ".srw"),
     ".raf",
 )
 """Raw pictures of cameras begin as TIFF files do, and hold a thumbnail that would be taken for them."""
 
 
+def reads_heic() -> bool:
+    """Whether what reads HEIC is installed."""
+    return importlib.util.find_spec("pi_heif") is not None
+
+
 def kind_of(path: str | os.PathLike) -> str:
-    """``PICTURE``, ``VIDEO``, ``FOREIGN`` (a picture that cannot be read here: HEIC, raw) or ``OTHER``.
+    """``PICTURE``, ``VIDEO``, ``HEIC`` or ``FOREIGN`` (pictures that cannot be read here) or ``OTHER``.
 
     By the content of a plain file; it is not read if its name ends as those of pictures do. Raises OSError.
     """
     name = os.fspath(path).lower()
     if name.endswith(SUFFIXES):
         return PICTURE
+    if name.endswith(_HEIC_SUFFIXES):
+        return PICTURE if reads_heic() else HEIC
     if name.endswith(_FOREIGN_SUFFIXES):
         return FOREIGN
     with open(path, "rb") as file:
@@ -59,7 +69,7 @@ def kind_of(path: str | os.PathLike) -> str:
 
 def kind_of_content(head: bytes) -> str:
     """The kind, as ``kind_of`` gives it, of a file that begins with these bytes (64 are enough)."""
-    for kind, pattern in ((PICTURE, _PICTURE), (FOREIGN, _FOREIGN), (VIDEO, _VIDEO)):
+    for kind, pattern in ((PICTURE, _PICTURE), (HEIC, _HEIC), (FOREIGN, _FOREIGN), (VIDEO, _VIDEO)):
         if pattern.match(head[:_HEAD]):
-            return kind
+            return PICTURE if kind == HEIC and reads_heic() else kind
     return OTHER

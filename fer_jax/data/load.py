@@ -14,7 +14,7 @@ from fer_jax.data.class_names import EIGHT
 from fer_jax.data.contrast import describe_flat, has_contrast
 from fer_jax.data.faces import Faces, Splits, digest
 from fer_jax.data.find_pictures import Found, describe, find_pictures, require_pictures
-from fer_jax.data.kinds import FOREIGN, PICTURE, SUFFIXES, VIDEO, kind_of
+from fer_jax.data.kinds import FOREIGN, HEIC, PICTURE, SUFFIXES, TO_READ_HEIC, VIDEO, kind_of
 from fer_jax.data.meaning import known_labels, summary, with_meaning
 from fer_jax.data.parquet import is_parquet
 from fer_jax.data.picture_folders import read_picture_set
@@ -265,24 +265,24 @@ def load_unlabelled(
     *,
     most: int | None = None,
     say: Callable[[str], None] = lambda line: None,
+    detector: str = "",
+    whole: bool = False,
     known: Sequence[str] = LABELS,
     classes: str = "",
 ) -> Faces:
-    """Load faces to look at: those of a CSV file of any layout, of a picture or of a folder of pictures.
-
-    Pictures are read by ``photos.read_photos``; ids are their paths.
+    """Load faces to look at: those of a file of ``read_table``, of a picture or of a folder of pictures.
 
     Args:
-      path: see ``find_input``.
+      path: see ``find_input``. Pictures are read by ``photos.read_photos``; ids are their paths.
       most: of faces without labels, load no more than this.
-      say: takes lines to print: what is odd, and what is left out of a folder.
+      say: takes lines to print: what is odd, and what is left out.
+      detector, whole: see ``photos.faces_of``.
       known, classes: names of the network's classes, and what numbers mean; see ``known_labels``.
 
     Returns:
-      The faces; labels are None unless a CSV file has them. Faces of classes that are not known are left out.
+      The faces; labels are None unless a file has them. Faces of classes that are not known are left out.
 
-    Raises:
-      UserError: it cannot be read, or has no faces.
+    Raises UserError if it cannot be read, or has no faces.
     """
     found = find_input(path)
     if found is None:
@@ -290,7 +290,7 @@ def load_unlabelled(
     for line in describe(found.others):
         say(f"left out: {line}")
     images, ids = [np.zeros((0, SIDE, SIDE, 1), np.uint8)], []
-    for photo in photos.read_photos(found.paths):
+    for photo in photos.read_photos(found.paths, detector=detector, whole=whole):
         if isinstance(photo, UserError):
             if len(found.paths) == 1:
                 raise photo
@@ -346,6 +346,8 @@ def find_input(path: str | os.PathLike) -> Found | None:
             kind = kind_of(path)
     if kind == VIDEO:
         raise UserError(f"{path}: is a video; a picture, a folder of pictures or a CSV file was expected")
+    if kind == HEIC:
+        raise UserError(f"{path}: is a HEIC picture; to read HEIC: {TO_READ_HEIC}; or save it as JPEG")
     if kind == FOREIGN:
         raise UserError(f"{path}: a kind of picture that cannot be read here; save it as JPEG first")
     return Found([Path(path)], []) if kind == PICTURE else None

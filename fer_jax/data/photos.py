@@ -1,43 +1,23 @@
-"""Faces in photos: found by OpenCV's detector, cropped as FER2013's were, marked in the picture.
-
-OpenCV is imported on first use: faces of 48 x 48 do not need it.
-"""
+"""Faces in photos: found by a detector, cropped as FER2013's were, marked in the picture."""
 
 import contextlib
-import functools
 import os
-import threading
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from fer_jax.data.detectors import Box, crop_box, make_detector
 from fer_jax.data.read_pictures import known_formats, load_picture, to_face, to_grey
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
-from fer_jax.runtime.files import os_reason
 
-MARGIN = 0.025
-"""The share of a box's side that is added on each side; chosen by ``benchmarks/photos.py``."""
-
-_LONGEST_SIDE = 1280
-"""Larger pictures are shrunk to this before the search; a face of a 30th of their width is still found."""
 _SMALLEST_FACE, _LARGEST_FACE = 40, 64  # pixels of a picture that is a face; FER2013's are 48
-_SEARCH = {"scaleFactor": 1.1, "minNeighbors": 3, "minSize": (_SMALLEST_FACE, _SMALLEST_FACE)}
+_MOST_WHOLE, _MOST_OBLONG, _FILLED = 256, 1.25, 0.6
+"""Of pictures that may be taken whole: the longest side in pixels; the longer side by the shorter; the share
+of the longer side that the square of a face has, if one is found."""
 _BOX_COLOUR = "#0072B2"  # Okabe and Ito's blue
-
-_detecting = threading.Lock()
-"""Held while searching: the cascade has state, and all threads share it."""
-
-
-class Box(NamedTuple):
-    """A square in a picture, in pixels from the picture's upper left corner; may reach beyond the edge."""
-
-    x: float
-    y: float
-    width: float
-    height: float
 
 
 class Photo(NamedTuple):
@@ -59,16 +39,23 @@ class Photo(NamedTuple):
     faces: np.ndarray
     remarks: tuple[str, ...]
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the picture was taken whole as a face."""
+        return self.boxes == [Box(0, 0, *self.picture.size)]
+
     def places(self) -> list[tuple[int, int, int, int]]:
         """x, y, width, height of the boxes in whole pixels of the file."""
         scale = self.size[0] / self.picture.width
         return [whole_pixels(Box(*(value * scale for value in box)), self.size) for box in self.boxes]
 
 
-def read_photos(paths: Iterable[str | os.PathLike]) -> Iterator[Photo | UserError]:
-    """Yield each picture by ``read_photo``, or the error that says why it cannot be read.
+def read_photos(
+    paths: Iterable[str | os.PathLike], *, detector: str = "", whole: bool = False
+) -> Iterator[Photo | UserError]:
+    """Yield each picture with its faces by ``faces_of``, or the error that says why it cannot be read.
 
-    Raises UserError if OpenCV is needed and not installed.
+    Raises UserError as ``faces_of``.
     """
     for path in paths:
         try:
@@ -76,29 +63,17 @@ def read_photos(paths: Iterable[str | os.PathLike]) -> Iterator[Photo | UserErro
         except UserError as error:
             yield error
         else:
-            yield Photo(str(path), opened.picture, opened.size, *faces_of(opened.picture), opened.remarks)
+            faces = faces_of(opened.picture, detector=detector, whole=whole)
+            yield Photo(str(path), opened.picture, opened.size, *faces, opened.remarks)
 
 
-def find_faces(picture: Image.Image) -> list[Box]:
-    """Find the faces in an upright picture (mode L or RGB), and return them from left to right.
+def find_faces(picture: Image.Image, *, detector: str = "") -> list[Box]:
+    """Find the faces in an upright picture (mode L or RGB): squares as wide as what the network sees.
 
-    Uses the cascade of Haar features (Viola and Jones, "Rapid Object Detection using a Boosted Cascade of
-    Simple Features", 2001; Lienhart et al., 2003) in OpenCV's wheel. FER2013's faces were cropped with
-    this kind of detector. It finds upright faces seen from the front. Raises UserError without OpenCV.
+    They come from left to right. ``detector`` is as in ``make_detector``, which raises UserError.
     """
-    import_opencv()
-    shrink = max(1.0, max(picture.size) / _LONGEST_SIDE)
-    size = tuple(max(1, round(length / shrink)) for length in picture.size)
-    grey = to_grey(picture).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-    with _detecting:
-        found = _cascade().detectMultiScale(np.asarray(grey), **_SEARCH)
-    return sorted(Box(*(float(value) * shrink for value in box)) for box in found)
-
-
-def widen(box: Box, margin: float = MARGIN) -> Box:
-    """The box with ``margin`` times its side added on each side."""
-    dx, dy = margin * box.width, margin * box.height
-    return Box(box.x - dx, box.y - dy, box.width + 2 * dx, box.height + 2 * dy)
+    finder = make_detector(detector)
+    return [crop_box(box, finder.crop) for box in sorted(finder.find(picture))]
 
 
 def crop_faces(picture: Image.Image, boxes: Sequence[Box]) -> np.ndarray:
@@ -123,6 +98,18 @@ def is_face(picture: Image.Image) -> bool:
     return all(_SMALLEST_FACE <= side <= _LARGEST_FACE for side in picture.size)
 
 
+def is_cropped(picture: Image.Image, boxes: Sequence[Box]) -> bool:
+    """Whether a picture looks like a face that was cropped already, with the boxes that are found in it.
+
+    It is nearly square, of 40 to 256 pixels a side, and shows no face to the detector, or one that fills it.
+    Those of RAF-DB have 100 pixels, those of AffectNet 224.
+    """
+    shorter, longer = sorted(picture.size)
+    if shorter < _SMALLEST_FACE or longer > _MOST_WHOLE or longer > _MOST_OBLONG * shorter:
+        return False
+    return not boxes or (len(boxes) == 1 and boxes[0].width >= _FILLED * longer)
+
+
 def any_photo(paths: Iterable[str | os.PathLike]) -> bool:
     """Whether one of the pictures that can be read is no face, by the size in its header."""
     for path in paths:
@@ -133,13 +120,25 @@ def any_photo(paths: Iterable[str | os.PathLike]) -> bool:
     return False
 
 
-def faces_of(picture: Image.Image) -> tuple[list[Box], np.ndarray]:
+def faces_of(
+    picture: Image.Image, *, detector: str = "", whole: bool = False
+) -> tuple[list[Box], np.ndarray]:
     """Find the faces in a picture, or take it whole if it is a face already.
 
-    Returns their boxes, as wide as what the network sees, and the faces uint8 (N, 48, 48, 1). Raises
-    UserError if OpenCV is needed and not installed.
+    Args:
+      picture: upright, of mode L or RGB.
+      detector: as in ``make_detector``.
+      whole: whether a larger picture that ``is_cropped`` is taken whole, too.
+
+    Returns:
+      Their boxes, as wide as what the network sees, from left to right; and the faces uint8 (N, 48, 48, 1).
+
+    Raises:
+      UserError: what the detector needs is not installed.
     """
-    boxes = [Box(0, 0, *picture.size)] if is_face(picture) else [widen(box) for box in find_faces(picture)]
+    boxes = [] if is_face(picture) else find_faces(picture, detector=detector)
+    if is_face(picture) or (whole and is_cropped(picture, boxes)):
+        boxes = [Box(0, 0, *picture.size)]
     return boxes, crop_faces(picture, boxes)
 
 
@@ -167,42 +166,3 @@ def annotate(picture: Image.Image, boxes: Sequence[Box], names: Sequence[str]) -
         draw.rectangle((left, top, left + label_width, top + label_height), fill=_BOX_COLOUR)
         draw.text((left + pad, top + pad), name, fill="white", font=font)
     return marked
-
-
-def import_opencv() -> Any:
-    """Import cv2, checked for the detector. Raises UserError if it is not installed or has none."""
-    try:
-        import cv2
-    except ImportError as error:
-        raise UserError("finding faces needs OpenCV: pip install -r requirements-photos.txt") from error
-    # OpenCV 5 has dropped the cascades.
-    if not hasattr(cv2, "CascadeClassifier") or not hasattr(cv2, "data"):
-        raise UserError(
-            f"finding faces needs OpenCV 4, found {cv2.__version__}: pip install -r requirements-photos.txt"
-        )
-    _cascade()
-    return cv2
-
-
-@functools.cache
-def _cascade() -> Any:
-    import cv2
-
-    path = os.path.join(cv2.data.haarcascades, "haarcascade_frontalface_alt2.xml")
-    cascade = cv2.CascadeClassifier()
-    try:
-        # Read here, since OpenCV cannot open a path with letters beyond ASCII on Windows.
-        with open(path, encoding="utf-8") as file:
-            storage = cv2.FileStorage(file.read(), cv2.FileStorage_READ | cv2.FileStorage_MEMORY)
-        cascade.read(storage.getFirstTopLevelNode())
-        reason = "damaged" if cascade.empty() else ""
-    except OSError as error:
-        reason = os_reason(error)
-    except (cv2.error, UnicodeDecodeError):
-        reason = "damaged"
-    if reason:
-        raise UserError(
-            f"{path}: {reason}; the face detector of OpenCV was expected there; install it again: "
-            "pip install --force-reinstall -r requirements-photos.txt"
-        )
-    return cascade

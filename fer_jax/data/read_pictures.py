@@ -122,8 +122,12 @@ def load_picture(
 
 @functools.cache
 def known_formats() -> tuple[str, ...]:
-    """Those of ``kinds.FORMATS`` that this Pillow was built with."""
+    """Those of ``kinds.FORMATS`` that this Pillow was built with, or has learnt from what is installed."""
     Image.init()
+    if kinds.reads_heic():
+        import pi_heif
+
+        pi_heif.register_heif_opener()
     return tuple(name for name in kinds.FORMATS if name in Image.OPEN)
 
 
@@ -240,8 +244,11 @@ def _what_it_is(source: str | os.PathLike | BinaryIO) -> str:
         return os_reason(error)
     if not head:
         return "an empty file"
+    if b"avif" in head[8:32] and "AVIF" not in known_formats():
+        return "AVIF, which needs Pillow 11.3 or newer: pip install --upgrade pillow"
     return {
         kinds.VIDEO: "a video",
-        kinds.FOREIGN: "of a kind that cannot be read here, as HEIC is: save it as JPEG",
+        kinds.HEIC: f"HEIC; to read such: {kinds.TO_READ_HEIC}",
+        kinds.FOREIGN: "of a kind that cannot be read here: save it as JPEG",
         kinds.PICTURE: "damaged",
     }.get(kinds.kind_of_content(head), "no picture by its content")

@@ -40,7 +40,8 @@ def run(command: Command) -> None:
     if "views" in command.overrides and command.config["views"] != "one":
         raise UserError("--mode=explain looks at one view of a face; leave out config.views")
     classifier = choose(command).on_device()
-    faces = _load_faces(classifier, command.input)
+    finding = {"detector": command.config["detector"], "whole": command.config["faces"] == "whole"}
+    faces = _load_faces(classifier, command.input, **finding)
     folder = Path(command.output) if command.output else command.workdir / "explain"
     print(f"predicting {number_of(len(faces), 'face')} ...", flush=True)
     probabilities = classifier.predict(faces.images, views="one")
@@ -108,11 +109,12 @@ def _save(path: Path, draw: Callable[..., None], *content: Any) -> None:
     print(f"written: {path}")
 
 
-def _load_faces(classifier: Classifier, source: str | None) -> Faces:
+def _load_faces(classifier: Classifier, source: str | None, **finding: Any) -> Faces:
     """Load the faces of ``source``, otherwise those of ``config["split"]`` of the run's data set."""
     config = classifier.config
     if source is not None:
-        return _faces_of_input(source, classifier.labels, config.get("classes", ""))
+        meaning = {"known": classifier.labels, "classes": config.get("classes", "")}
+        return _faces_of_input(source, **meaning, **finding)
     try:
         splits = load_dataset(config)
     except UserError as error:
@@ -121,13 +123,13 @@ def _load_faces(classifier: Classifier, source: str | None) -> Faces:
     return relabel(faces, splits.labels, classifier.labels)[0]
 
 
-def _faces_of_input(source: str, known: Sequence[str] = (), classes: str = "") -> Faces:
+def _faces_of_input(source: str, **options: Any) -> Faces:
     """Load the faces of a CSV file, or the first that are found in pictures, as ``--mode=predict`` does.
 
-    Labels are those of the ``known`` classes; see ``known_labels``. Without labels there are no mistakes to
-    find, so that few faces are needed. Raises UserError.
+    Without labels there are no mistakes to find, so that few faces are needed. ``options`` are those of
+    ``load_unlabelled``. Raises UserError.
     """
-    faces = load_unlabelled(source, most=_MOST_FACES, say=print, known=known, classes=classes)
+    faces = load_unlabelled(source, most=_MOST_FACES, say=print, **options)
     flat = faces.ids[~has_contrast(faces.images)]
     if len(flat) == len(faces):
         raise refuse_flat(source, len(faces))

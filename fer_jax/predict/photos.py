@@ -1,5 +1,6 @@
 """``--mode=predict`` on pictures: write a row for each face, and copies of the pictures with faces marked."""
 
+import functools
 import sys
 import time
 from collections import defaultdict
@@ -39,6 +40,8 @@ def predict_photos(
     with_probabilities: bool,
     found: Found | None = None,
     key: str | None = None,
+    detector: str = "",
+    whole: bool = False,
 ) -> None:
     """Write ``id,label`` and, if there are photos, ``x,y,width,height`` to ``output``, by ``appended_rows``.
 
@@ -54,6 +57,7 @@ def predict_photos(
       with_probabilities: whether to add a column for each class.
       found: what ``find_input`` finds in the source; it is called if None.
       key: see ``appended_rows``.
+      detector, whole: see ``photos.faces_of``.
 
     Raises:
       UserError: its pictures are in the folder of the copies; OpenCV is needed and not installed; pictures or
@@ -65,9 +69,11 @@ def predict_photos(
     for line in describe(found.others):
         print(f"left out: {line}")
     started = time.monotonic()
-    rows, copies = _write_rows(source, paths, predict, (output, folder, key), labels, with_probabilities)
+    read = functools.partial(photos.read_photos, detector=detector, whole=whole)
+    target = output, folder, key
+    rows, copies = _write_rows(source, paths, (read, predict), target, labels, with_probabilities)
     now, entries = _sum(rows.entries[rows.kept :], "pictures"), rows.entries
-    _print_summary(entries, output, rate=now / (time.monotonic() - started))
+    _print_summary(entries, output, whole, rate=now / (time.monotonic() - started))
     copies.finish()
     _raise_for_unread(source, found, entries, output)
 
@@ -75,20 +81,23 @@ def predict_photos(
 def _write_rows(
     source: str,
     paths: Sequence[Path],
-    predict: Predict,
+    functions: tuple[Callable[[Iterable[Path]], Iterator[Photo | UserError]], Predict],
     target: tuple[Path, Path | None, str | None],
     labels: Sequence[str],
     with_probabilities: bool,
 ) -> tuple[FileRows | StreamRows, Copies]:
-    """Write the table and the copies; ``target`` is the output, the folder of the copies, and the key."""
-    output, folder, key = target
+    """Write the table and the copies.
+
+    ``functions`` read photos and predict faces; ``target`` is the output, the folder of the copies, the key.
+    """
+    (read, predict), (output, folder, key) = functions, target
     # The first line of a stream cannot be changed when the first photo comes.
     with_boxes = folder is not None or photos.any_photo(paths)
     header = table_header(with_boxes=with_boxes, labels=labels if with_probabilities else ())
     with appended_rows(output, header, key) as rows, signals.telling(rows.told):
         copies = Copies(folder, Path(source), _all(rows.entries, "copies"))
         done = _sum(rows.entries, "pictures")
-        for group in _groups(photos.read_photos(counted(paths[done:], unit="picture"))):
+        for group in _groups(read(counted(paths[done:], unit="picture"))):
             text, entry = _predict_group(group, predict, copies, labels, with_boxes, with_probabilities)
             _print_errors(entry, alone=len(paths) == 1)
             rows.append(text, entry)
@@ -146,7 +155,7 @@ def _predict_group(
     probabilities = predict(np.concatenate([np.zeros((0, 48, 48, 1), np.uint8), *(p.faces for p in read)]))
     parts = np.split(probabilities, np.cumsum([len(photo.faces) for photo in read])[:-1]) if read else []
     for photo, part in zip(read, parts, strict=True):
-        if photo.boxes and not photos.is_face(photo.picture):
+        if photo.boxes and not photo.is_whole:
             copies.write(photo, [likeliest(row, labels) for row in part])
     text = table_rows(
         [photo.name for photo in read for _ in photo.boxes],
@@ -166,7 +175,8 @@ def _entry_of(group: Sequence[Photo | UserError], read: Sequence[Photo]) -> Entr
     return {
         "pictures": len(group),
         "rows": sum(len(photo.boxes) for photo in read),
-        "photos": sum(not photos.is_face(photo.picture) for photo in read),
+        "photos": sum(not photo.is_whole for photo in read),
+        "cropped": sum(photos.is_cropped(photo.picture, photo.boxes) for photo in read if not photo.is_whole),
         "faceless": [photo.name for photo in read if not photo.boxes],
         "flat": [photo.name for photo in read for seen in has_contrast(photo.faces) if not seen],
         "remarks": remarks,
@@ -195,13 +205,17 @@ def _require_faces(source: str, entries: Sequence[Entry]) -> None:
         raise refuse_flat(source, faces)
 
 
-def _print_summary(entries: Sequence[Entry], output: Path, *, rate: float) -> None:
+def _print_summary(entries: Sequence[Entry], output: Path, whole: bool, *, rate: float) -> None:
     pictures, faces = _sum(entries, "pictures"), _sum(entries, "rows")
     ours, faceless, flat = (_all(entries, name) for name in ("ours", "faceless", "flat"))
     read = pictures - len(_all(entries, "unread")) - len(ours)
     print(f"{number_of(faces, 'face')} in {number_of(read, 'picture')}, {rate:,.1f} pictures/s")
     if faceless:
         print(f"no face found in {len(faceless):,} of them: {some(faceless)}")
+    cropped = 0 if whole else _sum(entries, "cropped")
+    if cropped > 1 and cropped > read / 2:
+        print(f"{cropped:,} of them look like cropped faces; --config.faces=whole takes such pictures whole")
+    elif faceless:
         print("  (faces that are cropped already are taken as they are at 40 to 64 pixels a side)")
     if flat:
         print(describe_flat(flat, faces))

@@ -6,6 +6,7 @@ import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,13 +59,14 @@ def _predict(command: Command, source: str, output: Path) -> None:
     def predict(images: np.ndarray) -> np.ndarray:
         return np.mean([classifier.predict(images, views=views) for classifier, views in networks], axis=0)
 
+    finding = {"detector": command.config["detector"], "whole": command.config["faces"] == "whole"}
     options = {
         "labels": classifiers[0].labels,
         "with_probabilities": command.probabilities,
-        "key": _key(source, found, networks, command.probabilities),
+        "key": _key(source, found, networks, [command.probabilities, finding]),
     }
     if found:
-        predict_photos(source, predict, output, found=found, **options)
+        predict_photos(source, predict, output, found=found, **finding, **options)
     else:
         classes = classifiers[0].config.get("classes", "")
         predict_csv(source, predict, output, classes=classes, **options)
@@ -102,7 +104,7 @@ def _reads(output: Path, source: str) -> UserError:
 
 
 def _key(
-    source: str, found: Found | None, networks: Sequence[tuple[Classifier, str]], with_probabilities: bool
+    source: str, found: Found | None, networks: Sequence[tuple[Classifier, str]], options: list[Any]
 ) -> str | None:
     """A digest of all that the rows depend on; None for an input that cannot be read twice, as a pipe."""
     paths = found.paths if found else [Path(source)]
@@ -120,4 +122,4 @@ def _key(
         [digests.content(c.weights[:2]), c.weights.temperature(views), views, digests.text(c.config)]
         for c, views in networks
     ]
-    return digests.text([os.path.abspath(source), files, weights, with_probabilities])
+    return digests.text([os.path.abspath(source), files, weights, options])

@@ -27,7 +27,7 @@ BATCH = 4
 faces a picture has. Most pictures have few."""
 
 # The formats that cameras, telephones and browsers save. Some others of Pillow run other programs.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "HEIF")
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 
 # From dark blue to yellow, after cividis, which colour-blind people see the same (Nuñez et al., 2018).
@@ -47,17 +47,17 @@ class Refused(UserError):
 
 
 Network = Callable[[np.ndarray], tuple[Any, Any]]
-"""Faces uint8 (4, 48, 48, 1) -> probabilities float32 (4, K), and heat: see ``make_network``."""
+"""Faces uint8 (N, 48, 48, 1) -> probabilities float32 (N, K), and heat: see ``make_network``."""
 
 
-def make_network(classifier: Classifier, *, views: str) -> Network:
+def make_network(classifier: Classifier, *, views: str, heat: bool = True) -> Network:
     """Compile a network, with its arrays on the device, as ``faces -> (probabilities, heat)``.
 
     Heat float32 (N, 48, 48) from 0 to 1 is the Grad-CAM of the likeliest expression; None if the network has
-    no feature maps.
+    no feature maps, or if ``heat`` is false.
     """
     forward, grad_cam = classifier.forward(views), None
-    if grad_cam_layer(classifier.model):
+    if heat and grad_cam_layer(classifier.model):
         grad_cam = make_grad_cam(model=classifier.model, normalize_kind=classifier.config["normalize"])
 
     @jax.jit
@@ -71,13 +71,15 @@ def make_network(classifier: Classifier, *, views: str) -> Network:
     return functools.partial(look, weights.variables, weights.normalization)
 
 
-def look_at(networks: Sequence[Network], faces: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Mean probabilities (N, K) and heat (N, 48, 48) of the networks for faces uint8 (N, 48, 48, 1).
+def look_at(
+    networks: Sequence[Network], faces: np.ndarray, *, batch: int = BATCH
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Mean probabilities (N, K) and heat (N, 48, 48) of the networks for faces uint8 (N, 48, 48, 1), N > 0.
 
-    Heat is None if a network gives none.
+    Heat is None if a network gives none. The networks get ``batch`` faces at a time.
     """
     parts = []
-    for rows, mask in padded_batches(len(faces), BATCH):
+    for rows, mask in padded_batches(len(faces), batch):
         probabilities, heat = zip(*(network(faces[rows]) for network in networks), strict=True)
         hot = all(h is not None for h in heat)
         parts.append((_mean(probabilities)[mask], _mean(heat)[mask] if hot else None))
@@ -89,16 +91,19 @@ def _mean(arrays: Sequence[Any]) -> np.ndarray:
     return np.mean([np.asarray(array) for array in arrays], axis=0)
 
 
-def make_analyse(networks: Sequence[Network], labels: Sequence[str]) -> Callable[[bytes], dict[str, Any]]:
+def make_analyse(
+    networks: Sequence[Network], labels: Sequence[str], *, detector: str = "", whole: bool = False
+) -> Callable[[bytes], dict[str, Any]]:
     """Make ``bytes of a picture file -> answer``, as ``docs/serve.md`` describes it.
 
+    ``detector`` and ``whole`` are as in ``photos.faces_of``.
     The function raises Refused if there is no answer. Call it from one thread at a time: several threads
     would only wait for each other.
     """
 
     def analyse(body: bytes) -> dict[str, Any]:
         picture = read_upload(body)
-        boxes, faces = photos.faces_of(picture)
+        boxes, faces = photos.faces_of(picture, detector=detector, whole=whole)
         if not boxes:
             raise Refused(
                 422,
@@ -118,15 +123,15 @@ def make_analyse(networks: Sequence[Network], labels: Sequence[str]) -> Callable
     return analyse
 
 
-def read_upload(body: bytes) -> Image.Image:
+def read_upload(body: bytes, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image.Image:
     """Read the picture in an upload, upright, of mode L or RGB. Raises Refused; checks the size first."""
     if not body:
         raise Refused(400, "The upload is empty: 0 bytes arrived. Choose a picture.")
     with _decoding:
         width, height = _size(body)
         megapixels = width * height / 1e6
-        if megapixels > MAX_MEGAPIXELS:
-            raise _too_large(f"{np.ceil(megapixels):.0f} megapixels ({width} x {height})")
+        if megapixels > max_megapixels:
+            raise _too_large(f"{np.ceil(megapixels):.0f} megapixels ({width} x {height})", max_megapixels)
         try:
             return open_picture(io.BytesIO(body), name="upload", formats=_formats())
         except MarkedCopy as error:
@@ -139,8 +144,8 @@ def read_upload(body: bytes) -> Image.Image:
             ) from error
 
 
-def _too_large(size: str) -> Refused:
-    return Refused(413, f"The picture is too large: {size}; at most {MAX_MEGAPIXELS} megapixels.")
+def _too_large(size: str, most: float = MAX_MEGAPIXELS) -> Refused:
+    return Refused(413, f"The picture is too large: {size}; at most {most:g} megapixels.")
 
 
 def _size(body: bytes) -> tuple[int, int]:

@@ -1,23 +1,27 @@
 """``--mode=serve``: serve a web page that names the expressions of faces in a picture."""
 
+import functools
 import ipaddress
 import os
 import socket
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fer_jax.checkpoints.choose import choose_all, views_of_photos
 from fer_jax.data import photos
+from fer_jax.data.detectors import make_detector
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
 from fer_jax.runtime import signals
 from fer_jax.runtime.command import Command
 from fer_jax.runtime.files import os_reason
 from fer_jax.runtime.progress import announced
+from fer_jax.serve import frames
 from fer_jax.serve.about import about
-from fer_jax.serve.analyse import BATCH, look_at, make_analyse, make_network
+from fer_jax.serve.analyse import BATCH, Network, look_at, make_analyse, make_network
 
 _SECONDS_TO_FINISH = 3
 
@@ -31,7 +35,8 @@ def run(command: Command) -> None:
       UserError: no checkpoint, a library is missing, or the address cannot be used.
       signals.Stopped: a signal came; answers under way had a few seconds.
     """
-    photos.import_opencv()
+    detector, whole = command.config["detector"], command.config["faces"] == "whole"
+    make_detector(detector)
     uvicorn = _import_uvicorn()
     from fer_jax.serve.app import make_app
 
@@ -39,14 +44,29 @@ def run(command: Command) -> None:
     address = command.config["serve"]
     with _bind(address["host"], address["port"]) as listener:
         views = [views_of_photos(c.config, command.overrides) for c in classifiers]
-        networks = [make_network(c, views=v) for c, v in zip(classifiers, views, strict=True)]
+        pairs = [(c.on_device(), v) for c, v in zip(classifiers, views, strict=True)]
+        networks = [make_network(c, views=v) for c, v in pairs]
+        quick = [make_network(c, views=v, heat=False) for c, v in pairs]
         with announced("compiling the network"):
-            _, heat = look_at(networks, np.zeros((BATCH, SIDE, SIDE, 1), np.uint8))
-        content = about(command.workdir.name, classifiers, has_heat=heat is not None)
+            has_heat = _compile(networks, BATCH)
+            _compile(quick, frames.BATCH)
+        content = about(command.workdir.name, classifiers, has_heat=has_heat)
         _listen(listener)
         _announce(listener)
-        app = make_app(make_analyse(networks, classifiers[0].labels), content, local_only=_is_local(listener))
+        labels, find = classifiers[0].labels, functools.partial(photos.faces_of, detector=detector)
+        app = make_app(
+            make_analyse(networks, labels, detector=detector, whole=whole),
+            content,
+            analyse_frame=frames.make_analyse_frame(quick, networks, labels, find=find),
+            local_only=_is_local(listener),
+        )
         _run(uvicorn, app, listener)
+
+
+def _compile(networks: Sequence[Network], batch: int) -> bool:
+    """Compile the networks for ``batch`` faces, before a visitor waits for it; whether they give heat."""
+    _, heat = look_at(networks, np.zeros((batch, SIDE, SIDE, 1), np.uint8), batch=batch)
+    return heat is not None
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -1,46 +1,34 @@
 // What a visitor does: drop, paste, choose, film; and what the server answers.
 
-import * as camera from "./camera.js";
+import * as live from "./live.js";
+import { ask, LOST } from "./server.js";
 import * as view from "./view.js";
 
 const MAX_BYTES = 25 * 2 ** 20; // the server's limit too; said here before anything is sent
 
 const $ = (id) => document.getElementById(id);
-let asking = null; // the request under way: a newer picture ends it
+let asking = null; // the request under way: a newer picture, or the camera, ends it
 
-// Sends the bytes of a picture -> the answer, {error} in words, or null if a newer one came.
-async function ask(blob) {
+function stopAsking() {
   asking?.abort();
-  const mine = (asking = new AbortController());
-  if (blob.size > MAX_BYTES) return { error: "The file is too large; at most 25 MB." };
-  try {
-    const headers = { "Content-Type": "application/octet-stream" };
-    const response = await fetch("/analyse", { method: "POST", headers, body: blob, signal: mine.signal });
-    // A proxy before the server refuses in its own words, for programs.
-    if (!response.headers.get("content-type")?.includes("json")) {
-      return { error: `The picture was refused (status ${response.status}).` };
-    }
-    return await response.json();
-  } catch (error) {
-    if (error.name === "AbortError") return null;
-    return { error: "The server cannot be reached. Is it still running?" };
-  } finally {
-    if (asking === mine) asking = null;
-  }
+  asking = null;
+  $("stage").classList.remove("busy");
 }
 
 async function lookAt(blob) {
-  stopCamera();
+  live.stop();
+  stopAsking();
   showPhoto(blob);
   view.clear();
   view.showError("");
   view.showStatus("Looking …");
   $("stage").classList.add("busy");
-  const answer = await ask(blob);
-  if (answer === null) return;
-  $("stage").classList.remove("busy");
+  const mine = (asking = new AbortController());
+  const tooLarge = blob.size > MAX_BYTES && { error: "The file is too large; at most 25 MB." };
+  const answer = tooLarge || (await ask("/analyse", blob, mine.signal));
+  if (answer === null || asking !== mine) return;
+  stopAsking();
   present(answer);
-  if (answer.error) view.clear();
 }
 
 function present(answer) {
@@ -55,54 +43,9 @@ function showPhoto(blob) {
   photo.classList.remove("small");
   photo.onload = () => photo.classList.toggle("small", photo.naturalWidth < 240);
   // What the server can read, as TIFF, need not be what the browser can show: the cards still tell.
-  photo.onerror = () => showStage(null);
+  photo.onerror = () => view.showStage(null);
   photo.src = URL.createObjectURL(blob);
-  showStage("photo");
-}
-
-function showStage(which) {
-  $("empty").hidden = which !== null;
-  $("frame").hidden = which === null;
-  $("photo").hidden = which !== "photo";
-  $("video").hidden = which !== "video";
-  $("stage").classList.toggle("filled", which !== null);
-}
-
-async function startCamera() {
-  asking?.abort();
-  $("stage").classList.remove("busy");
-  view.clear();
-  view.showError("");
-  view.showStatus("Starting the camera …");
-  $("camera").textContent = "Stop the camera";
-  $("snap").hidden = false;
-  showStage("video");
-  try {
-    await camera.start($("video"), async (frame) => {
-      const answer = await ask(frame);
-      if (answer === null || !camera.isOn()) return;
-      if (answer.error) {
-        view.clear();
-        view.showStatus(answer.error);
-      } else {
-        view.show(answer);
-        view.showStatus(view.summary(answer));
-      }
-    });
-  } catch (error) {
-    asking?.abort();
-    stopCamera();
-    view.clear();
-    showStage(null);
-    view.showStatus("");
-    view.showError(error.message);
-  }
-}
-
-function stopCamera() {
-  camera.stop($("video"));
-  $("camera").textContent = "Use the camera";
-  $("snap").hidden = true;
+  view.showStage("photo");
 }
 
 const fileOf = (transfer) => [...(transfer?.files ?? [])][0];
@@ -114,16 +57,13 @@ $("file").addEventListener("change", (event) => {
 });
 
 $("camera").addEventListener("click", () => {
-  if (!camera.isOn()) return startCamera();
-  asking?.abort();
-  stopCamera();
-  view.clear();
-  view.showStatus("");
-  showStage(null);
+  if (live.isOn()) return live.clear();
+  stopAsking();
+  live.start();
 });
 
 $("snap").addEventListener("click", async () => {
-  const frame = await camera.grab($("video"));
+  const frame = await live.hold();
   if (frame) lookAt(frame);
 });
 
@@ -157,4 +97,4 @@ document.addEventListener("drop", (event) => {
 fetch("/about")
   .then((response) => response.json())
   .then(view.showAbout)
-  .catch(() => view.showError("The server cannot be reached. Is it still running?"));
+  .catch(() => view.showError(LOST));

@@ -1,76 +1,62 @@
-// The camera: its picture on the stage, a frame of it about once a second.
+// The camera: one is opened, chosen, and freed again; what goes wrong is put in words for the visitor.
 
-const EVERY = 1000; // milliseconds between the starts of two frames, more if an answer takes longer
+const WIDTH = 1280; // wanted of the camera, for the eye and for a picture that is held; frames are sent smaller
 
-let stream = null;
-let current = null; // the start that is wanted: the browser may ask for a while whether it is allowed
-
-export const isOn = () => current !== null;
-
-// Films until it is stopped. Throws an Error, in words for the visitor, if the camera cannot be started or ends.
-export async function start(video, onFrame) {
+// Opens a camera, that of the front or the one chosen -> its MediaStream. Throws an Error in words for the visitor.
+export async function open(deviceId = "") {
   if (!navigator.mediaDevices?.getUserMedia) {
-    throw new Error("The camera works on this computer (localhost) and over https alone.");
+    throw new Error(
+      "The browser gives the camera only to pages over https and of this computer. Open the page at localhost, " +
+      "on the computer that runs it, or put a proxy with https before it.");
   }
-  const mine = (current = {});
-  const isOver = () => current !== mine; // stopped, or started anew
-  let gone;
+  const which = deviceId ? { deviceId: { exact: deviceId } } : { facingMode: { ideal: "user" } };
   try {
-    const opened = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 } }, audio: false });
-    if (isOver()) return end(opened);
-    stream = opened;
-    gone = unplugged(opened);
-    video.srcObject = opened;
-    await video.play();
+    return await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: WIDTH }, ...which }, audio: false });
   } catch (error) {
-    if (isOver()) return;
     throw new Error(reason(error));
   }
-  const film = async () => {
-    while (!isOver()) {
-      const next = wait(EVERY);
-      const frame = await grab(video);
-      if (frame && !isOver()) await onFrame(frame);
-      await next;
-    }
-  };
-  await Promise.race([film(), gone]);
 }
 
-export function stop(video) {
-  if (stream) end(stream);
-  stream = current = null;
-  video.srcObject = null;
+export function close(stream) {
+  for (const track of stream.getTracks()) track.stop();
 }
 
-export function grab(video) {
-  if (!video.videoWidth) return Promise.resolve(null);
-  const canvas = document.createElement("canvas");
-  canvas.width = video.videoWidth;
-  canvas.height = video.videoHeight;
-  canvas.getContext("2d").drawImage(video, 0, 0);
-  return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.92));
+// The cameras there are: {id, name}. Browsers tell names only to a page that was allowed to use one.
+export async function cameras() {
+  const devices = (await navigator.mediaDevices.enumerateDevices?.()) ?? [];
+  const inputs = devices.filter((device) => device.kind === "videoinput" && device.deviceId);
+  return inputs.map((device, n) => ({ id: device.deviceId, name: device.label || `Camera ${n + 1}` }));
 }
 
-// A promise that fails when the camera ends by itself; stop() is no such end.
-function unplugged(opened) {
+// Which camera a stream comes from, and whether it looks at who looks at the screen.
+export function about(stream) {
+  const { deviceId, facingMode } = stream.getVideoTracks()[0].getSettings();
+  return { id: deviceId, isFront: facingMode === "user" };
+}
+
+// A promise that fails when the camera ends by itself; close() is no such end.
+export function unplugged(stream) {
   const gone = new Promise((_, reject) => {
     const line = "The camera has gone: it was unplugged, or is no longer allowed. Plug it in, then start it again.";
-    for (const track of opened.getTracks()) track.addEventListener("ended", () => reject(new Error(line)));
+    for (const track of stream.getTracks()) track.addEventListener("ended", () => reject(new Error(line)));
   });
   gone.catch(() => {}); // where nobody waits for it any more
   return gone;
 }
 
-const end = (opened) => opened.getTracks().forEach((track) => track.stop());
-
-const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-
 function reason(error) {
   switch (error.name) {
-    case "NotAllowedError": return "The camera was refused. Allow it in the browser's settings for this page, then try again.";
-    case "NotFoundError": return "No camera was found. Plug one in, then try again.";
-    case "NotReadableError": return "The camera is busy: another program uses it. Close that program, then try again.";
-    default: return "The camera could not be started.";
+    case "NotAllowedError":
+    case "SecurityError":
+      return "The camera was refused. Allow it in the browser's settings for this page, then try again.";
+    case "NotFoundError":
+      return "No camera was found. Plug one in, then try again.";
+    case "OverconstrainedError":
+      return "That camera is no longer there. Plug it in or choose another, then try again.";
+    case "NotReadableError":
+    case "AbortError":
+      return "The camera is busy: another program uses it. Close that program, then try again.";
+    default:
+      return "The camera could not be started.";
   }
 }

@@ -1,26 +1,54 @@
-// Drawing an answer: boxes over the picture, a card with seven bars for each face.
+// Drawing an answer: boxes over the picture, a card with a bar for each expression for each face.
 
 const $ = (id) => document.getElementById(id);
+const COUNTS = ["No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten"];
 const percent = (share) => `${Math.round(100 * share)} %`;
 
+let hasHeat = false; // whether the network has a Grad-CAM
+const shown = new Map(); // number of a face -> its nodes {box, heat, card}
+
 export function clear() {
-  $("boxes").replaceChildren();
-  $("faces").replaceChildren();
+  for (const number of [...shown.keys()]) remove(number);
   $("faces").hidden = true;
   showHeatSwitch(false);
 }
 
+// The answer to a photo.
 export function show(answer) {
-  $("boxes").replaceChildren(...answer.faces.flatMap((face, n) => marks(face, n, answer)));
-  $("faces").replaceChildren(...answer.faces.map((face, n) => card(face, n, answer.faces.length)));
+  clear();
+  draw(answer.faces.map((face, number) => ({ number, face, seen: true })), answer);
   $("faces").hidden = false;
   showHeatSwitch(answer.faces.some((face) => face.heat));
 }
 
+// Tracks of faces in a video of the answer's size; one that was not seen just now is paler.
+export function showLive(tracks, size, rate) {
+  draw(tracks, size);
+  $("faces").hidden = !tracks.length;
+  showHeatSwitch(hasHeat);
+  $("rate").hidden = false;
+  setText($("rate"), `${rate < 10 ? rate.toFixed(1) : Math.round(rate)} frames/s`);
+}
+
 export function summary(answer) {
-  const count = answer.faces.length === 1 ? "1 face" : `${answer.faces.length} faces`;
-  const names = answer.faces.map((face) => `${face.label} ${percent(face.probabilities[face.label])}`);
-  return `${count}: ${names.join(", ")}`;
+  return counted(answer.faces, (face) => `${face.label} ${percent(face.probabilities[face.label])}`);
+}
+
+// As a summary, of what changes less often.
+export function names(faces) {
+  return faces.length ? counted(faces, (face) => face.label) : "No face found.";
+}
+
+function counted(faces, say) {
+  return `${faces.length === 1 ? "1 face" : `${faces.length} faces`}: ${faces.map(say).join(", ")}`;
+}
+
+export function showStage(which) {
+  $("empty").hidden = which !== null;
+  $("frame").hidden = which === null;
+  $("photo").hidden = which !== "photo";
+  $("video").hidden = which !== "video";
+  $("stage").classList.toggle("filled", which !== null);
 }
 
 export function showError(line) {
@@ -30,13 +58,15 @@ export function showError(line) {
 
 export function showStatus(line) {
   // Screen readers speak each change: none for what is the same.
-  if ($("status").textContent !== line) $("status").textContent = line;
+  setText($("status"), line);
 }
 
 export function showAbout(about) {
+  hasHeat = about.grad_cam;
+  const count = COUNTS[about.labels.length] ?? about.labels.length;
   const parameters = about.parameters.toLocaleString("en");
   $("model").textContent =
-    `Seven expressions, named by a neural network of ${parameters} parameters that learnt from ` +
+    `${count} expressions, named by a neural network of ${parameters} parameters that learnt from ` +
     `${about.trained_on}. It names ${(100 * about.accuracy).toFixed(1)} % of the validation faces as people did.`;
   for (const { title, text } of about.limits) {
     const group = document.createElement("div");
@@ -45,24 +75,49 @@ export function showAbout(about) {
   }
 }
 
-// Over the picture, in shares of its size: the heat (under the box), the box, the name on it.
-function marks(face, number, { width, height, faces: { length: count } }) {
-  const box = element("div", "");
-  box.className = "box";
-  place(box, face.box, width, height);
-  const [x, y, w] = face.box;
-  box.classList.toggle("high", y < 0.08 * height);
-  box.classList.toggle("far", x + w / 2 > 0.8 * width);
-  box.append(element("span", count === 1 ? face.label : `${number + 1} ${face.label}`));
-  if (!face.heat) return [box];
+// Faces that are shown already keep their nodes: a video changes them many times a second.
+function draw(items, { width, height }) {
+  const numbers = new Set(items.map((item) => item.number));
+  for (const number of [...shown.keys()]) if (!numbers.has(number)) remove(number);
+  items.forEach(({ number, face, seen }, n) => {
+    if (!shown.has(number)) shown.set(number, add());
+    const { box, heat, card } = shown.get(number);
+    box.classList.toggle("missed", !seen);
+    fillBox(box, face, items.length === 1 ? face.label : `${n + 1} ${face.label}`, width, height);
+    fillHeat(heat, face.heat);
+    place(heat, face.seen, width, height);
+    fillCard(card, face, items.length === 1 ? "Face" : `Face ${n + 1}`);
+  });
+}
+
+function add() {
   const heat = element("img", "");
   heat.className = "on-picture";
   heat.alt = "";
-  heat.src = face.heat;
-  place(heat, face.seen, width, height);
-  return [heat, box];
+  const box = element("div", "");
+  box.className = "box";
+  box.append(element("span", ""));
+  const card = $("card").content.cloneNode(true).firstElementChild;
+  $("boxes").append(heat, box);
+  $("faces").append(card);
+  return { box, heat, card };
 }
 
+function remove(number) {
+  for (const node of Object.values(shown.get(number))) node.remove();
+  shown.delete(number);
+}
+
+function fillBox(box, face, name, width, height) {
+  const [x, y, w] = face.box;
+  place(box, face.box, width, height);
+  box.classList.toggle("high", y < 0.08 * height);
+  box.classList.toggle("near", x + w / 2 < 0.2 * width);
+  box.classList.toggle("far", x + w / 2 > 0.8 * width);
+  setText(box.firstElementChild, name);
+}
+
+// In shares of the picture's size.
 function place(node, [x, y, w, h], width, height) {
   node.style.left = `${(100 * x) / width}%`;
   node.style.top = `${(100 * y) / height}%`;
@@ -70,28 +125,34 @@ function place(node, [x, y, w, h], width, height) {
   node.style.height = `${(100 * h) / height}%`;
 }
 
-function card(face, number, count) {
-  const node = $("card").content.cloneNode(true);
-  const name = count === 1 ? "Face" : `Face ${number + 1}`;
-  const image = node.querySelector(".face");
+function fillCard(card, face, name) {
+  const image = card.querySelector(".face");
   image.src = face.face;
   image.alt = `${name}, 48 by 48 grey pixels`;
-  if (face.heat) node.querySelector(".heat").src = face.heat;
-  else node.querySelector(".heat").remove();
-  node.querySelector("h2").textContent = `${name}: ${face.label}`;
-  const list = node.querySelector("ul");
+  fillHeat(card.querySelector(".heat"), face.heat);
+  setText(card.querySelector("h2"), `${name}: ${face.label}`);
+  const list = card.querySelector("ul");
   list.setAttribute("aria-label", `${name}: probability of each expression`);
-  list.append(...Object.entries(face.probabilities).map(([label, share]) => bar(label, share, face.label)));
-  return node;
+  Object.entries(face.probabilities).forEach(([label, share], n) => {
+    if (n === list.children.length) list.append($("bar").content.cloneNode(true));
+    fillBar(list.children[n], label, share, label === face.label);
+  });
 }
 
-function bar(label, share, top) {
-  const node = $("bar").content.cloneNode(true);
-  node.querySelector(".label").textContent = label;
-  node.querySelector(".value").textContent = percent(share);
-  node.querySelector(".fill").style.width = `${100 * share}%`;
-  node.querySelector("li").classList.toggle("top", label === top);
-  return node;
+function fillBar(bar, label, share, isTop) {
+  setText(bar.querySelector(".label"), label);
+  setText(bar.querySelector(".value"), percent(share));
+  bar.querySelector(".fill").style.width = `${100 * share}%`;
+  bar.classList.toggle("top", isTop);
+}
+
+function fillHeat(image, heat) {
+  image.hidden = !heat;
+  if (heat) image.src = heat;
+}
+
+function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
 }
 
 function showHeatSwitch(there) {
