@@ -345,6 +345,15 @@ def test_votes_in_the_same_file(tmp_path, target):
         load(write(tmp_path / "a.csv", table))
 
 
+def test_votes_beside_labels(tmp_path):
+    """The labels are taken, and a note says how to take the votes, which the file itself has."""
+    path = write(tmp_path / "a.csv", columns() | {n: [votes_of(row)[n] for row in range(28)] for n in VOTED})
+    splits = load(path)
+    check(splits)
+    assert splits.notes[0].startswith("CSV, without its votes (to use them: --config.votes=FILE), FER2013's")
+    assert load(path, votes=path).labels == EIGHT
+
+
 def test_votes_alone_are_no_faces(tmp_path):
     path = write(tmp_path / "a.csv", {name: [1, 2] for name in VOTED})
     with pytest.raises(UserError, match=r"has FER\+'s votes and no faces.*--config.votes="):

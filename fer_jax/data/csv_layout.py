@@ -54,7 +54,7 @@ class Layout(NamedTuple):
       count: numbers a face.
       white: the number for white, 255 or 1.
       is_float: whether numbers have a decimal point.
-      remarks: what was not taken, in words for a note.
+      remarks: what is left out, in words for a note.
     """
 
     columns: tuple[str, ...]
@@ -103,7 +103,9 @@ def read_header(path: str | os.PathLike, line: bytes, require_labels: bool) -> L
     if not _has_faces(columns) or (require_labels and not has_labels):
         _refuse(path, names if delimiter == "," else _names(line, delimiter), columns)
     pixels = "paths" if "path" in columns else "plain"
-    layout = Layout(tuple(columns), delimiter, pixels)
+    unused = _has_votes(_names(line, delimiter)) and "label" in columns
+    remarks = ("without its votes (to use them: --config.votes=FILE)",) if unused else ()
+    layout = Layout(tuple(columns), delimiter, pixels, remarks=remarks)
     if columns.count("pixels") > 1:  # one for each pixel
         first, count = columns.index("pixels"), columns.count("pixels")
         columns[first : first + count] = ["pixels"]
@@ -143,12 +145,16 @@ def _columns(path: str | os.PathLike, names: Sequence[str]) -> list[str]:
         there = [name for name in others if name in names]
         if there and key not in columns and not (key == "path" and "pixels" in columns):
             columns[names.index(there[0])] = key
-    voted = [expression for expression in map(votes.column_of, names) if expression in votes.COLUMNS]
-    if len(voted) == len(VOTES) == len(set(voted)) and "label" not in columns:
+    if _has_votes(names) and "label" not in columns:
         for place, name in enumerate(names):
             if (column := votes.column_of(name)) in votes.COLUMNS:
                 columns[place] = f"votes for {column}"
     return columns
+
+
+def _has_votes(names: Sequence[str]) -> bool:
+    """Whether there is one column for each of ``votes.COLUMNS``."""
+    return sorted(filter(votes.COLUMNS.__contains__, map(votes.column_of, names))) == sorted(votes.COLUMNS)
 
 
 def _pixel_columns(names: Sequence[str]) -> range:
@@ -200,7 +206,7 @@ def with_rows(layout: Layout, header: bytes, rows: Sequence[bytes]) -> Layout:
 
 def _without_doubts(layout: Layout, header: bytes, fields: Sequence[str]) -> Layout:
     """Decide what may be one thing or another by the fields of the first row."""
-    columns, pixels, remarks = list(layout.columns), layout.pixels, layout.remarks
+    columns, pixels = list(layout.columns), layout.pixels
     if len(fields) == len(columns):
         names = _names(header, layout.delimiter)
         place = columns.index("usage") if "usage" in columns else 0
@@ -211,7 +217,7 @@ def _without_doubts(layout: Layout, header: bytes, fields: Sequence[str]) -> Lay
             text = fields[place].translate(_BLANKS)
             if _NUMBERS.fullmatch(text) and is_square(len(text.split())):
                 columns[place], pixels = "pixels", "plain"
-    return layout._replace(columns=tuple(columns), pixels=pixels, remarks=remarks)
+    return layout._replace(columns=tuple(columns), pixels=pixels)
 
 
 def _pixel_texts(layout: Layout, rows: Sequence[bytes]) -> Iterator[str]:
