@@ -7,7 +7,8 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
 
     # Data.
-    # Or a file of faces: CSV (also .gz, .xz, .zip), .npz, .parquet; a folder; 'kaggle:OWNER/NAME'.
+    # Or a file of faces: CSV (also .gz, .xz, .zip), .npz, .parquet;
+    # pictures in folders or a .zip; 'kaggle:OWNER/NAME'.
     config.dataset = "synthetic"
     # What labels mean: '' for words, names of folders and FER2013's numbers; the numbering of another set:
     # 'ferplus', 'affectnet', 'rafdb', 'ckplus', 'alphabetical'; or names, 'neutral,happy,sad' for 0, 1, 2.
@@ -95,6 +96,13 @@ def get_config() -> ConfigDict:
     # Finding faces in photos (docs/photos.md); no part of a run.
     config.detector = ""  # 'mtcnn', 'haar' or FILE.onnx (YuNet); '' for the best that is installed
     config.faces = ""  # or 'whole': a small square picture that shows one face alone is taken whole
+
+    # Videos and cameras of --mode=predict; no part of a run.
+    config.video = ConfigDict()
+    config.video.frames_per_second = 0.0  # frames to look at; 0 for all
+    # Time constant in seconds of the mean over a face's probabilities; 0 for none. Expressions last half a
+    # second to four.
+    config.video.smoothing = 0.5
 
     # The web page of --mode=serve; no part of a run.
     config.serve = ConfigDict()

@@ -66,6 +66,8 @@ _FROM_ZERO = {
     "augmentation.brightness_range": 10,
     "augmentation.contrast_range": 10,
     "num_processes": 1_000_000,
+    "video.frames_per_second": 1_000,
+    "video.smoothing": 3_600,
 }
 _SIZES = {"cnn.widths": 65_536, "cnn.blocks": 1_000, "mlp.hidden": 1_000_000}
 PROCESS_FIELDS = ("coordinator_address", "num_processes", "process_id")

@@ -97,8 +97,8 @@ def pictures(folder, *classes):
     return folder / "faces"
 
 
-def unknown_class(folder):
-    return pictures(folder, "angry", "happy", "hungry")
+def unexplained_numbers(folder):
+    return pictures(folder, "0", "1", "2")
 
 
 def broken_picture(folder):
@@ -121,7 +121,7 @@ BAD_DATA = [
     (not_text, "a.csv: not a text file"),
     (truncated_gz, "a.csv.gz"),
     (empty_folder, "faces"),
-    (unknown_class, "hungry"),
+    (unexplained_numbers, "classes 0, 1, 2 are numbers; say what they mean: --config.classes="),
     (broken_picture, "broken.png: "),
 ]
 

@@ -92,6 +92,7 @@ def test_what_has_no_known_order_is_not_looked_at(monkeypatch):
     assert check_numbers(Splits(faces, faces, None)) is None  # words, votes, the built-in faces
     own = ("a", "b", "c", "d", "e", "f", "g")
     assert check_numbers(splits_of(faces, enumerate(own), own)) is None
+    assert check_numbers(splits_of(faces, {0: "angry", 1: "fear"})) is None  # the others are words
     few = faces.labelled(faces.labels % 3)
     assert check_numbers(splits_of(few, enumerate(LABELS))) is None
 

@@ -23,6 +23,7 @@ PAGES = (
     "docs/configuration.md",
     "docs/data.md",
     "docs/photos.md",
+    "docs/video.md",
     "docs/explain.md",
     "docs/export.md",
     "docs/accuracy.md",
@@ -52,12 +53,17 @@ ELSEWHERE = {
     "configs/tiny.py --config.dataset=fer2013.csv --config.teacher=runs/": "as those of best beside them",
     "--config.seeds=3": "tests/test_seeds.py",
     "--config.dataset=own.csv": "tests/test_csv_layouts.py",
+    "--config.dataset=data/": "tests/test_layouts.py",
+    "runs/faces": "as the run that it is of",
+    "--config.dataset=kaggle:": "tests/test_kaggle.py",
+    "--input=camera:0": "tests/test_video.py",
 }
 SHORTER = {
     "benchmarks/ablations.py": ["--only=plain", "--epochs=1", "--output=ablations"],
     "benchmarks/latency.py": ["--only=tiny", "--seconds=0.1"],
     "benchmarks/serve.py": ["--requests=8"],
     "docs/make_pictures.py": ["--output=."],
+    "docs/make_video_pictures.py": ["--output=."],
 }
 """Flags that make a command of minutes one of seconds."""
 
@@ -150,6 +156,9 @@ def folder(tmp_path, trained_run):
     photo.paste(Image.fromarray(faces.images[0, ..., 0]).resize((200, 200)), (100, 50))
     for name in ("photo.jpg", "face.png", "album/1.jpg", "album/2.jpg"):
         photo.save(tmp_path / name)
+    from clips import write_clip
+
+    write_clip(tmp_path / "video.mp4", [photo] * 5, codec="mp4v")
     return tmp_path
 
 

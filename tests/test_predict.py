@@ -348,7 +348,8 @@ def test_the_same_command_is_one_of_equal_input_weights_and_flags(tmp_path):
     wider = dataclasses.replace(tiny, weights=tiny.weights._replace(variables=changed))
 
     def key(source=path, networks=((tiny, "one"),), probabilities=False):
-        return run_predict._key(str(source), find_input(source), networks, probabilities)
+        found = find_input(source)
+        return run_predict._key(str(source), found and found.paths, networks, probabilities)
 
     first = key()
     assert key() == first

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from fer_jax.data.kinds import FOREIGN, HEIC, PICTURE, TO_READ_HEIC, kind_of
+from fer_jax.data.kinds import FOREIGN, HEIC, PICTURE, TO_READ_HEIC, VIDEO, kind_of
 from fer_jax.errors import UserError
 from fer_jax.runtime.files import os_reason
 from fer_jax.runtime.words import number_of, some, tally
@@ -14,11 +14,17 @@ from fer_jax.runtime.words import number_of, some, tally
 NO_PICTURE, BESIDE, HIDDEN, LINKED = "no picture", "beside the folders", "hidden", "linked"
 SPECIAL, CLOSED = "special", "closed"
 
+_OF_SYSTEMS = (
+    *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found"),
+    *("system volume information", "__pycache__"),
+)
+"""What systems leave beside pictures, and hide or ought to."""
+
 
 class Other(NamedTuple):
-    """Something in a folder that is not taken: ``why`` is a constant above, ``FOREIGN`` or ``HEIC``.
+    """Something in a folder that is not taken: ``kind`` is the end of its name, or says what it is.
 
-    ``kind`` is the end of its name, or says what it is.
+    ``why`` is one of the constants above, ``FOREIGN``, ``HEIC`` or ``VIDEO``.
     """
 
     path: Path
@@ -31,6 +37,14 @@ class Found(NamedTuple):
 
     paths: list[Path]
     others: list[Other]
+
+    def videos(self) -> list[Path]:
+        """The videos, which only --mode=predict takes; they are among ``others``."""
+        return [other.path for other in self.others if other.why == VIDEO]
+
+    def without_videos(self) -> list[Other]:
+        """The others that are no videos."""
+        return [other for other in self.others if other.why != VIDEO]
 
 
 def find_pictures(folder: str | os.PathLike) -> Found:
@@ -95,7 +109,7 @@ def look_into(folder: str | os.PathLike) -> tuple[list[Path], list[Other]]:
 def _sort(entry: os.DirEntry) -> tuple[str, str] | None:
     """``PICTURE`` or why an entry is not taken, and its kind; None if it is a folder to enter."""
     try:
-        if entry.name.startswith("."):
+        if is_hidden(entry.name):
             return HIDDEN, ""
         if entry.is_dir(follow_symlinks=False):
             return None
@@ -104,11 +118,16 @@ def _sort(entry: os.DirEntry) -> tuple[str, str] | None:
         if not entry.is_file():
             return SPECIAL, special_kind(os.stat(entry.path).st_mode)
         kind = kind_of(entry.path)
-        return (kind if kind in (PICTURE, FOREIGN, HEIC) else NO_PICTURE), _suffix(entry.name)
+        return (kind if kind in (PICTURE, FOREIGN, HEIC, VIDEO) else NO_PICTURE), _suffix(entry.name)
     except FileNotFoundError:
         return SPECIAL, "link to nothing"
     except OSError as error:
         return SPECIAL, os_reason(error)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is hidden or a system's own, as ``._1.jpg`` and ``Thumbs.db``."""
+    return name.startswith(".") or name.lower() in _OF_SYSTEMS
 
 
 def special_kind(mode: int) -> str:
@@ -125,7 +144,7 @@ def describe(others: Sequence[Other]) -> list[str]:
     """Make a line for each reason, as ``3 files that are no pictures (2 .txt, 1 .mp4)``."""
     by_why: dict[str, list[Other]] = {}
     for other in others:
-        by_why.setdefault(other.why, []).append(other)
+        by_why.setdefault(NO_PICTURE if other.why == VIDEO else other.why, []).append(other)
     lines = {
         NO_PICTURE: lambda all_: f"{_files(all_)} no picture{_s(all_)} ({tally(o.kind for o in all_)})",
         BESIDE: lambda all_: f"{number_of(len(all_), 'picture')} beside the folders ({_paths(all_)})",

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from fer_jax.data.find_pictures import find_pictures
-from fer_jax.data.picture_folders import SPLIT_OF
+from fer_jax.data.layouts.sniff import locate
 from fer_jax.errors import UserError
-from fer_jax.labels import LABELS
 from fer_jax.runtime.files import one_line
 
 PREFIX = "kaggle:"
@@ -43,24 +41,25 @@ def download(name: str) -> Path:
 
 
 def find_data(folder: Path, *, name: str) -> Path:
-    """Find the CSV file in ``folder``, at any depth, otherwise the folder that holds the classes' folders.
+    """Find the known CSV file in ``folder``, otherwise a data set of pictures, otherwise the only CSV file.
 
     Raises UserError, with ``name`` and what was found, if there is none or it could be several.
     """
     tables = sorted(folder.rglob("*.csv"))
-    known = [path for file in _KNOWN_FILES for path in tables if path.name == file]
-    if known or len(tables) == 1:
-        return (known or tables)[0]
-    if not tables and (found := _picture_folder(folder)):
-        return found
+    if known := [path for file in _KNOWN_FILES for path in tables if path.name == file]:
+        return known[0]
+    pictures, reason = _picture_folder(folder)
+    if pictures or len(tables) == 1:
+        return pictures or tables[0]
     here = ", ".join(str(path.relative_to(folder)) for path in tables[:5]) or "no CSV file"
     raise UserError(
-        f"{name}: {here} in {folder}; expected one CSV file of faces, or folders named {', '.join(LABELS)}"
+        f"{name}: {here} in {folder}; expected one CSV file of faces, or pictures by class ({reason})"
     )
 
 
-def _picture_folder(folder: Path) -> Path | None:
-    """The folder that has folders of classes, in itself or in its ``train/``; None if not exactly one has."""
-    classes = {path.parent for path in find_pictures(folder).paths}
-    roots = {c.parent.parent if c.parent.name.lower() in SPLIT_OF else c.parent for c in classes}
-    return roots.pop() if len(roots) == 1 else None
+def _picture_folder(folder: Path) -> tuple[Path | None, str]:
+    """The folder in ``folder`` that is a data set of pictures; otherwise None, and why there is none."""
+    try:
+        return locate(folder)[1], ""
+    except UserError as error:
+        return None, str(error)

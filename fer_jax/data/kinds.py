@@ -18,6 +18,12 @@ FORMATS = (
 """Pillow's names of the formats that are read; HEIF if ``reads_heic``. Some of its others run other programs,
 as EPS does."""
 
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".wmv", ".asf", ".flv", ".f4v", ".mpg", ".m2v"),
+    *(".mpeg", ".m2ts", ".mts", ".3gp", ".3g2", ".ogv", ".mjpeg", ".h264", ".hevc", ".y4m"),
+)
+"""A file whose name ends so is taken for a video, unless its content is a picture."""
+
 PICTURE, VIDEO, HEIC, FOREIGN, OTHER = "picture", "video", "HEIC picture", "foreign picture", "other"
 TO_READ_HEIC = "pip install -r requirements-heic.txt"
 
@@ -54,7 +60,8 @@ def reads_heic() -> bool:
 def kind_of(path: str | os.PathLike) -> str:
     """``PICTURE``, ``VIDEO``, ``HEIC`` or ``FOREIGN`` (pictures that cannot be read here) or ``OTHER``.
 
-    By the content of a plain file; it is not read if its name ends as those of pictures do. Raises OSError.
+    By the content of a plain file; it is not read if its name ends as those of pictures do, and a video is
+    known by its name, too. Raises OSError.
     """
     name = os.fspath(path).lower()
     if name.endswith(SUFFIXES):
@@ -64,7 +71,8 @@ def kind_of(path: str | os.PathLike) -> str:
     if name.endswith(_FOREIGN_SUFFIXES):
         return FOREIGN
     with open(path, "rb") as file:
-        return kind_of_content(file.read(_HEAD))
+        kind = kind_of_content(file.read(_HEAD))
+    return VIDEO if kind == OTHER and name.endswith(VIDEO_SUFFIXES) else kind
 
 
 def kind_of_content(head: bytes) -> str:

@@ -13,8 +13,9 @@ from fer_jax.data import kaggle, photos
 from fer_jax.data.class_names import EIGHT
 from fer_jax.data.contrast import describe_flat, has_contrast
 from fer_jax.data.faces import Faces, Splits, digest
-from fer_jax.data.find_pictures import Found, describe, find_pictures, require_pictures
-from fer_jax.data.kinds import FOREIGN, HEIC, PICTURE, SUFFIXES, TO_READ_HEIC, VIDEO, kind_of
+from fer_jax.data.find_pictures import Found, Other, describe, find_pictures, require_pictures
+from fer_jax.data.kinds import FOREIGN, HEIC, PICTURE, SUFFIXES, TO_READ_HEIC, VIDEO, VIDEO_SUFFIXES, kind_of
+from fer_jax.data.layouts.archive import is_picture_archive, refuse_tar, unpacked
 from fer_jax.data.meaning import known_labels, summary, with_meaning
 from fer_jax.data.parquet import is_parquet
 from fer_jax.data.picture_folders import read_picture_set
@@ -88,8 +89,7 @@ def load_to_score(config: Mapping[str, Any], *, trained_on: str) -> Splits:
     if not len(validation):
         note = f"{dataset} has test faces alone"
     splits = Splits(none, validation, parts.get("test"), labels=source.labels)
-    notes = (note, *source.notes, *_without_contrast(splits))
-    return splits._replace(notes=(*_summary(source), *notes))
+    return splits._replace(notes=(*_summary(source), note, *source.notes, *_without_contrast(splits)))
 
 
 def _reading(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,8 +166,12 @@ def _read_parts(
     if os.path.isdir(path) and not is_parquet(path):
         if votes:
             raise UserError(f"config.votes: {votes} has votes for the rows of a CSV file; {path} is a folder")
-        found = read_picture_set(path, skip_broken=skip_broken)
-        return Parts(found.parts, LABELS, found.notes)
+        return _of_pictures(path, skip_broken=skip_broken, classes=classes, vote_target=vote_target)
+    refuse_tar(path)
+    if is_picture_archive(path):
+        with unpacked(path) as folder:
+            parts = _of_pictures(folder, skip_broken=skip_broken, classes=classes, vote_target=vote_target)
+        return _renamed(parts, folder, path)
     table = read_table(path, require_labels=not votes, cache=cache, skip_broken=skip_broken)
     if votes:
         voted = read_votes(expand_user(votes))
@@ -182,6 +186,22 @@ def _read_parts(
     return _by_votes(dataset, table, votes or dataset, vote_target)
 
 
+def _of_pictures(folder: str, **options: Any) -> Parts:
+    """Read a folder of pictures."""
+    found = read_picture_set(folder, **options)
+    return Parts(found.parts, found.labels, found.notes, found.summary, found.numbers)
+
+
+def _renamed(parts: Parts, folder: str, archive: str) -> Parts:
+    """Write the path of the archive for that of the folder in which it was unpacked."""
+    faces = {}
+    for part, found in parts.faces.items():
+        ids = np.array([name.replace(folder, archive) for name in found.ids])
+        faces[part] = Faces(found.images, found.labels, ids, found.targets)
+    notes = tuple(note.replace(folder, archive) for note in parts.notes)
+    return parts._replace(faces=faces, notes=notes)
+
+
 def _by_votes(dataset: str, table: Table, source: str, target: str) -> Parts:
     """Label the faces of a table by the votes of ``source``. Only training faces need no majority."""
     parts, notes = {}, []
@@ -194,7 +214,8 @@ def _by_votes(dataset: str, table: Table, source: str, target: str) -> Parts:
             parts[part] = faces
     if not parts:
         raise UserError(f"{source}: no face of {dataset} has a majority of votes")
-    return Parts(parts, EIGHT, (*table.notes, *notes), summary(table))
+    unlabelled = table._replace(faces=table.faces.labelled(None))
+    return Parts(parts, EIGHT, (*table.notes, *notes), summary(unlabelled))
 
 
 def _check_same_rows(dataset: str, table: Table, path: str, voted: Votes) -> None:
@@ -325,25 +346,32 @@ def _faces_of_table(
     return table.faces.labelled(labels).take(~unknown)
 
 
-def find_input(path: str | os.PathLike) -> Found | None:
+def find_input(path: str | os.PathLike, *, videos: bool = False) -> Found | None:
     """The pictures that ``--input`` names, itself one or a folder of them; None if it is a CSV file.
+
+    With ``videos``, it may also be a video or have some: see ``Found.videos``.
 
     A file is a picture by its content or its name. What is not a plain file, as a pipe, is read as CSV unless
     it is named as a picture.
 
     Raises:
-      UserError: a folder without pictures or that cannot be listed, a video, or a picture of a kind that
-        cannot be read.
+      UserError: a folder without pictures or that cannot be listed, a video unless they are wanted, or a
+        picture of a kind that cannot be read.
     """
     if os.path.isdir(path):
         found = find_pictures(path)
-        require_pictures(path, found)
+        if not (videos and found.videos()):
+            require_pictures(path, found)
         return found
-    named_picture = os.fspath(path).lower().endswith(SUFFIXES)
-    kind = PICTURE if named_picture else None  # whoever reads it says what is wrong with it
+    name = os.fspath(path).lower()
+    named_picture = name.endswith(SUFFIXES)
+    # Whoever reads it says what is wrong with it.
+    kind = PICTURE if named_picture else VIDEO if videos and name.endswith(VIDEO_SUFFIXES) else None
     with contextlib.suppress(OSError):
         if not named_picture and stat.S_ISREG(os.stat(path).st_mode):
             kind = kind_of(path)
+    if kind == VIDEO and videos:
+        return Found([], [Other(Path(path), VIDEO, Path(path).suffix.lower())])
     if kind == VIDEO:
         raise UserError(f"{path}: is a video; a picture, a folder of pictures or a CSV file was expected")
     if kind == HEIC:

@@ -1,106 +1,103 @@
-"""Read a data set of pictures in one folder per class."""
+"""Read a data set of pictures in folders, in any of the layouts of ``fer_jax.data.layouts``."""
 
 import os
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from fer_jax.data.faces import Faces
-from fer_jax.data.find_pictures import CLOSED, Other, describe, find_pictures, look_into, require_pictures
+from fer_jax.data.find_pictures import CLOSED, Other, describe
+from fer_jax.data.layouts.classes import Classes, describe_classes, number_classes
+from fer_jax.data.layouts.samples import Found, Options, Sample
+from fer_jax.data.layouts.sniff import locate
 from fer_jax.data.read_pictures import MarkedCopy, load_picture, to_face, to_grey
 from fer_jax.errors import UserError
-from fer_jax.labels import LABELS, SIDE
+from fer_jax.labels import SIDE
+from fer_jax.runtime.progress import counted
 from fer_jax.runtime.words import number_of, some
 
-_SYNONYMS = {
-    "anger": "angry",
-    "disgusted": "disgust",
-    "fearful": "fear",
-    "happiness": "happy",
-    "sadness": "sad",
-    "surprised": "surprise",
-}
-SPLIT_OF = {part: part for part in ("train", "test", "validation")}
-SPLIT_OF |= {"val": "validation", "valid": "validation"}
-"""The split of each folder's name."""
+_NAMES = {"train": "training", "validation": "validation", "test": "test", "all": "faces"}
 
 
 class PictureSet(NamedTuple):
-    """The faces of each part that has some, and lines that say what was left out or odd."""
+    """A data set of pictures.
+
+    Attributes:
+      parts: the faces of each part that has some: ``train``, ``validation``, ``test``, or ``all``.
+      labels: names of the classes.
+      summary: says in a line what the data set was taken for.
+      notes: lines that say what was left out or odd.
+      numbers: number that is a folder's name -> name of its class; None where they are words.
+    """
 
     parts: dict[str, Faces]
+    labels: tuple[str, ...]
+    summary: str
     notes: tuple[str, ...]
+    numbers: dict[int, str] | None = None
 
 
-def read_picture_set(root: str | os.PathLike, *, skip_broken: bool = False) -> PictureSet:
-    """Read labelled faces from folders named after the seven classes; ids are the paths of the pictures.
+def read_picture_set(
+    root: str | os.PathLike, *, skip_broken: bool = False, classes: str = "", vote_target: str = "majority"
+) -> PictureSet:
+    """Read labelled faces from pictures in folders; ids are the paths of the pictures.
 
-    The class folders are in ``root`` itself (one part, ``all``), or in its ``train/``, ``test/`` and
-    ``validation/`` (or ``val/``, ``valid/``; parts ``train``, ``test``, ``validation``). Names of folders
-    are compared without case. ``happiness``, ``sadness`` and other synonyms are accepted.
-
-    FER2013 is often passed on as ``train/`` and ``test/``, where ``test/`` holds both published held-out
-    sets. Without a validation folder, pictures of ``test/`` named ``PublicTest_*`` go to ``validation``,
-    and the others (``PrivateTest_*``) stay in ``test``.
+    ``layouts.sniff`` lists the layouts. The data set may lie up to two folders below ``root``.
 
     Args:
       root: the folder.
       skip_broken: whether pictures that cannot be read, and folders that cannot be listed, are left out.
+      classes: see ``layouts.classes.number_classes``.
+      vote_target: what training learns where the layout has votes; see ``votes.label_by_votes``.
 
-    Raises UserError for a folder that is not a class, a class without pictures or a broken picture.
+    Raises UserError for a folder that is no data set, a broken picture, or classes that do not fit.
     """
-    labelled, others = defaultdict(list), []  # of (label, path), by part
-    folders, beside = look_into(root)
-    folders_of = defaultdict(list)
-    if any(folder.name.lower() in SPLIT_OF for folder in folders):
-        others += beside
-        for folder in folders:
-            if folder.name.lower() not in SPLIT_OF:
-                raise UserError(f"{folder}: not a split; expected only train/, test/ and validation/")
-            labelled[SPLIT_OF[folder.name.lower()]] += _labelled_pictures(folder, folders_of, others)
-            folders_of[SPLIT_OF[folder.name.lower()]].append(folder)
-        if "validation" not in labelled:
-            for label, path in labelled.pop("test", []):
-                part = "validation" if path.name.startswith("PublicTest_") else "test"
-                labelled[part].append((label, path))
-    else:
-        labelled["all"] = _labelled_pictures(root, folders_of, others)
+    layout, folder = locate(root)
+    found = layout.read(folder, Options(skip_broken, vote_target))
     if not skip_broken:
-        _refuse_closed(others)
+        _refuse_closed(found.others)
+    names = Counter(sample.name for samples in found.samples.values() for sample in samples)
+    if not names:
+        raise UserError(f"{folder}: no pictures ({'; '.join(describe(found.others)) or 'all are left out'})")
+    numbered = _number(found, names, classes, str(folder))
     reader = PictureReader(skip_broken)
-    parts = {part: reader.faces_of(root, pairs) for part, pairs in labelled.items() if pairs}
-    return PictureSet(parts, (*_merged(folders_of), *_left_out(others), *reader.notes()))
+    parts = {}
+    for part in _NAMES:
+        chosen = [sample for sample in found.samples.get(part, []) if sample.name in numbered.index_of]
+        if chosen:
+            parts[part] = reader.faces_of(folder, chosen, numbered.index_of)
+    above = () if Path(folder) == Path(root) else (f"{root}: the data set is in {folder}",)
+    left_out = _left_out_classes(names, numbered)
+    notes = (*above, *found.notes, *numbered.notes, *left_out, *_left_out(found.others), *reader.notes())
+    summary = f"{found.kind}: {_sizes(parts)}, {describe_classes(numbered.labels)}"
+    return PictureSet(parts, numbered.labels, summary, notes, numbered.numbers)
 
 
-def _labelled_pictures(
-    folder: str | os.PathLike, folders_of: dict[str, list[Path]], others: list[Other]
-) -> list[tuple[int, Path]]:
-    """List (label, path) of all pictures in the class folders of ``folder``, sorted.
-
-    Add the folders of each class to ``folders_of``, and what is not taken to ``others``.
-    """
-    classes, beside = look_into(folder)
-    if not classes:
-        raise UserError(f"{folder}: no folders; expected one of pictures per class: {', '.join(LABELS)}")
-    others += beside
-    pairs = []
-    for path in classes:
-        label, found = _label_of(path), find_pictures(path)
-        require_pictures(path, found)
-        others += found.others
-        folders_of[f"{LABELS[label]} in {folder}"].append(path)
-        pairs += [(label, picture) for picture in found.paths]
-    return sorted(pairs)
+def _number(found: Found, names: Mapping[str, int], classes: str, source: str) -> Classes:
+    """Number the classes of what was found. Raises UserError if ``classes`` does not fit."""
+    if found.labels is not None and not classes:
+        return Classes(found.labels, {name: found.labels.index(name) for name in names})
+    if any(sample.target is not None for samples in found.samples.values() for sample in samples):
+        raise UserError(
+            f"config.classes: {source} has votes for eight classes, and training is to learn them; "
+            "leave it out, or set config.vote_target=majority"
+        )
+    return number_classes(names, classes, source=source)
 
 
-def _label_of(folder: Path) -> int:
-    name = _SYNONYMS.get(folder.name.lower(), folder.name.lower())
-    if name not in LABELS:
-        raise UserError(f"{folder}: {folder.name!r} is not a class; expected {', '.join(LABELS)}")
-    return LABELS.index(name)
+def _sizes(parts: Mapping[str, Faces]) -> str:
+    return ", ".join(f"{len(faces):,} {_NAMES[part]}" for part, faces in parts.items())
+
+
+def _left_out_classes(names: Mapping[str, int], numbered: Classes) -> list[str]:
+    """Make a line of the classes that ``config.classes`` does not name, if there are some."""
+    out = [f"{count:,} of {name}" for name, count in sorted(names.items()) if name not in numbered.index_of]
+    return (
+        [f"left out: pictures of classes that config.classes does not name: {', '.join(out)}"] if out else []
+    )
 
 
 def _refuse_closed(others: Sequence[Other]) -> None:
@@ -110,13 +107,6 @@ def _refuse_closed(others: Sequence[Other]) -> None:
                 f"{other.path}: {other.kind}; a readable folder of pictures was expected; to leave such "
                 "folders and pictures out: --config.skip_broken=True"
             )
-
-
-def _merged(folders_of: Mapping[str, Sequence[Path]]) -> Iterator[str]:
-    """Make a line for each split or class that several folders are taken for."""
-    for name, folders in folders_of.items():
-        if len(folders) > 1:
-            yield f"{' and '.join(f'{folder}/' for folder in folders)} are taken together as {name}"
 
 
 def _left_out(others: Sequence[Other]) -> list[str]:
@@ -132,25 +122,42 @@ class PictureReader:
         self._broken: list[str] = []
         self._marked: list[str] = []
 
-    def faces_of(self, root: str | os.PathLike, pairs: Sequence[tuple[int, Path]]) -> Faces:
-        """Read the pictures of (label, path). Raises UserError if one is broken, or none is left."""
-        images, labels, ids = [], [], []
-        for label, path in pairs:
-            if (image := self.read(path)) is not None:
+    def faces_of(
+        self, root: str | os.PathLike, samples: Sequence[Sample], index_of: Mapping[str, int]
+    ) -> Faces:
+        """Read pictures, sorted by label and path. Raises UserError if one is broken, or none is left.
+
+        Args:
+          root: the data set, for messages.
+          samples: the pictures. All have a target, or none has.
+          index_of: name of a class -> its label.
+        """
+        images, kept = [], []
+        for sample in counted(
+            sorted(samples, key=lambda s: (index_of[s.name], s.path, s.box or ())), unit="picture"
+        ):
+            if (image := self.read(sample.path, sample.box)) is not None:
                 images.append(image)
-                labels.append(label)
-                ids.append(str(path))
+                kept.append(sample)
         if not images:
             raise UserError(
-                f"{root}: none of {number_of(len(pairs), 'picture')} can be read; {self._first()}"
+                f"{root}: none of {number_of(len(samples), 'picture')} can be read; {self._first()}"
             )
-        stacked = np.stack(images).reshape(-1, SIDE, SIDE, 1)
-        return Faces(stacked, np.array(labels, np.int32), np.array(ids))
+        return Faces(
+            np.stack(images).reshape(-1, SIDE, SIDE, 1),
+            np.array([index_of[sample.name] for sample in kept], np.int32),
+            np.array([str(sample.path) for sample in kept]),
+            None if kept[0].target is None else np.stack([sample.target for sample in kept]),
+        )
 
-    def read(self, path: Path) -> np.ndarray | None:
-        """Read a picture as uint8 (48, 48); None if it is left out. Raises UserError if it is broken."""
+    def read(self, path: Path, box: tuple[float, float, float, float] | None = None) -> np.ndarray | None:
+        """Read a picture, or the part ``box`` of it (left, top, right, bottom in pixels), as uint8 (48, 48).
+
+        Returns None if it is left out. Raises UserError if it is broken.
+        """
         try:
             opened = load_picture(path)
+            part = _box_in(opened.picture.size, opened.size, box, path)
         except MarkedCopy:
             self._marked.append(str(path))
         except UserError as error:
@@ -160,13 +167,14 @@ class PictureReader:
         else:
             for remark in opened.remarks:
                 self._odd[remark].append(str(path))
-            return to_face(to_grey(opened.picture))
+            return to_face(to_grey(opened.picture), part)
         return None
 
     def _first(self) -> str:
         return (self._broken or [f"{self._marked[0]} was written by fer_jax"])[0]
 
     def notes(self) -> list[str]:
+        """Lines on what was odd or left out so far."""
         notes = []
         for remark, paths in self._odd.items():
             notes.append(f"{number_of(len(paths), 'picture')} {remark}: {some(paths)}")
@@ -177,3 +185,26 @@ class PictureReader:
             count = number_of(len(self._broken), "picture")
             notes.append(f"left out: {count} that cannot be read: {some(self._broken)}")
         return notes
+
+
+def _box_in(
+    decoded: tuple[int, int],
+    size: tuple[int, int],
+    box: tuple[float, float, float, float] | None,
+    path: Path,
+) -> tuple[float, float, float, float] | None:
+    """The part of a box that is in the picture, in pixels as decoded. Raises UserError if none is.
+
+    ``size`` is width and height in the file, ``decoded`` those in memory. A box of the whole picture is None,
+    so that faces of 48 x 48 stay as they are.
+    """
+    if box is None:
+        return None
+    (width, height), (left, top, right, bottom) = size, box
+    left, top, right, bottom = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
+    if not (left < right and top < bottom):
+        raise UserError(f"{path}: the box {box} is outside of its {width} x {height} pixels")
+    if (left, top, right, bottom) == (0, 0, width, height):
+        return None
+    across, down = decoded[0] / width, decoded[1] / height
+    return left * across, top * down, right * across, bottom * down

@@ -1,5 +1,6 @@
 """Score a network on a split, and report it on the screen and in ``eval/``."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,9 @@ from fer_jax.runtime.files import write_json, write_text
 from fer_jax.runtime.progress import announced
 from fer_jax.runtime.signals import held
 from fer_jax.runtime.words import number_of
+
+_MOST_COLUMNS, _MOST_ERRORS = 15, 10
+"""Of the printed matrix, and of the errors that are printed in its place."""
 
 
 class Scored(NamedTuple):
@@ -135,16 +139,15 @@ def _write(folder: Path, text: str, result: dict[str, Any], bins: Bins, run: str
 
 
 def report_text(result: dict[str, Any], *, epoch: int) -> str:
-    """Format a result as aligned text: matrix (rows true, columns predicted), table of classes, totals."""
+    """Format a result as aligned text: matrix (rows true, columns predicted), table of classes, totals.
+
+    With more than 15 classes, whose matrix no line could hold, its largest errors stand in its place.
+    """
     labels = list(result["per_class"])
     width = max(map(len, labels))
-    # Without the blanks in front, long names would run into each other.
-    header = f"{'true / predicted':<{width + 8}}" + "".join(f"{label:>{_cell(label)}}" for label in labels)
-    matrix = [
-        f"{label:<{width + 8}}"
-        + "".join(f"{count:>{_cell(name)},}" for name, count in zip(labels, counts, strict=True))
-        for label, counts in zip(labels, result["confusion_matrix"], strict=True)
-    ]
+    matrix = (_matrix if len(labels) <= _MOST_COLUMNS else _largest_errors)(
+        result["confusion_matrix"], labels
+    )
     classes = [f"{'':<{width}}  precision     recall         f1    support"]
     for label, figures in result["per_class"].items():
         values = "".join(f"{figures[name]:>11.3f}" for name in ("precision", "recall", "f1"))
@@ -158,7 +161,39 @@ def report_text(result: dict[str, Any], *, epoch: int) -> str:
         f"95% interval of the accuracy {low:.2%} to {high:.2%}; "
         f"expected calibration error {result['expected_calibration_error']:.2%}"
     )
-    return "\n".join([header, *matrix, "", *classes, "", totals])
+    return "\n".join([*matrix, "", *classes, "", totals])
+
+
+def _matrix(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> list[str]:
+    width = max(map(len, labels))
+    # Without the blanks in front, long names would run into each other.
+    header = f"{'true / predicted':<{width + 8}}" + "".join(f"{label:>{_cell(label)}}" for label in labels)
+    return [
+        header,
+        *(
+            f"{label:<{width + 8}}"
+            + "".join(f"{count:>{_cell(name)},}" for name, count in zip(labels, counts, strict=True))
+            for label, counts in zip(labels, confusion, strict=True)
+        ),
+    ]
+
+
+def _largest_errors(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> list[str]:
+    """Make a line for each of the ten most frequent confusions."""
+    errors = [
+        (count, true, predicted)
+        for true, counts in zip(labels, confusion, strict=True)
+        for predicted, count in zip(labels, counts, strict=True)
+        if count and true != predicted
+    ]
+    errors.sort(key=lambda error: -error[0])
+    shown = [
+        f"{count:>7,}  {true}, predicted {predicted}" for count, true, predicted in errors[:_MOST_ERRORS]
+    ]
+    title = (
+        f"the {len(shown)} most frequent errors; all are in confusion_matrix.csv" if shown else "no errors"
+    )
+    return [title, *shown]
 
 
 def _cell(label: str) -> int:

@@ -36,7 +36,7 @@ def save_saliency(
     keys = {GRADIENT: "orange for, purple against", GRAD_CAM: "yellow for"}
     for axis, title in zip(axes[0], ["face", *maps], strict=True):
         axis.set_title(f"{title}\n{keys.get(title, '')}", fontsize=10)
-    _finish(figure, axes, path, "What the predicted expression depends on")
+    _finish(figure, axes, path, "What the predicted class depends on")
 
 
 def _draw_map(axis, title: str, values: np.ndarray, face: np.ndarray) -> None:
@@ -78,7 +78,7 @@ def save_expressions(path: Path, images: np.ndarray, names: Sequence[str]) -> No
     for axis, image, name in zip(axes.flat, _stretched(images), names, strict=False):
         axis.imshow(image, **_GREYS)
         axis.set_title(name, fontsize=10)
-    _finish(figure, axes, path, "What excites each class most")
+    _finish(figure, axes, path, "What excites a class most")
 
 
 def save_errors(path: Path, faces: np.ndarray, names: Sequence[str]) -> None:

@@ -10,10 +10,12 @@ from fer_jax.data import photos
 from fer_jax.predict.rows import name_with
 from fer_jax.runtime import signals
 from fer_jax.runtime.files import replacing
-from fer_jax.runtime.marks import MARK, is_ours
+from fer_jax.runtime.marks import MARK, is_our_video, is_ours
 from fer_jax.runtime.words import number_of
 
 _SUFFIXES = (".jpg", ".jpeg")
+VIDEO_COPIES = (".webm", ".png")
+"""Suffixes of a video's copy and its timeline."""
 
 
 def folder_of_copies(output: Path) -> Path:
@@ -59,26 +61,30 @@ class Copies:
         names, self._new = self._new, []
         return names
 
-    def finish(self) -> None:
-        """Remove the copies of earlier commands that this one has not written, and print what there is."""
+    def finish(self, *, beside_videos: bool = False) -> None:
+        """Remove the copies of earlier commands that this one has not written, and print what there is.
+
+        Those of videos stay where they are ``beside_videos`` of the same command.
+        """
         if self.folder is None:
             if self.wanted:
                 print("left out: copies with faces marked, since the output is no plain file")
             return
-        remove_copies(self.folder, keep=self._taken)
+        remove_copies(self.folder, keep=self._taken, suffixes=_SUFFIXES if beside_videos else None)
         if self._taken:
             count = number_of(len(self._taken), "picture")
             print(f"written: {self.folder}/, {count} with faces marked")
 
 
-def remove_copies(folder: Path, *, keep: Iterable[str] = ()) -> None:
+def remove_copies(folder: Path, *, keep: Iterable[str] = (), suffixes: tuple[str, ...] | None = None) -> None:
     """Remove the copies in a folder that fer_jax has written, except those of the names, and print how many.
 
-    Remove also the folder if it is empty then.
+    Remove also the folder if it is empty then. ``suffixes`` are those of the copies to look at; None for all.
     """
     kept, removed = set(keep), 0
+    suffixes = suffixes or (*_SUFFIXES, *VIDEO_COPIES)
     for path in sorted(folder.rglob("*")) if folder.is_dir() else []:
-        if str(path.relative_to(folder)) not in kept and _is_our_copy(path):
+        if str(path.relative_to(folder)) not in kept and _is_our_copy(path, suffixes):
             with signals.held():
                 path.unlink()
             removed += 1
@@ -89,11 +95,13 @@ def remove_copies(folder: Path, *, keep: Iterable[str] = ()) -> None:
                 place.rmdir()
 
 
-def _is_our_copy(path: Path) -> bool:
-    if path.suffix.lower() not in _SUFFIXES or not path.is_file():
+def _is_our_copy(path: Path, suffixes: tuple[str, ...]) -> bool:
+    if path.suffix.lower() not in suffixes or not path.is_file():
         return False
     try:
-        with Image.open(path, formats=("JPEG",)) as picture:
+        if path.suffix.lower() == ".webm":
+            return is_our_video(path)
+        with Image.open(path, formats=("JPEG", "PNG")) as picture:
             return is_ours(picture)
     except Exception:  # of a file that is not ours, Pillow raises nearly anything
         return False

@@ -40,6 +40,7 @@ def predict_photos(
     with_probabilities: bool,
     found: Found | None = None,
     key: str | None = None,
+    with_videos: bool = False,
     detector: str = "",
     whole: bool = False,
 ) -> None:
@@ -57,25 +58,29 @@ def predict_photos(
       with_probabilities: whether to add a column for each class.
       found: what ``find_input`` finds in the source; it is called if None.
       key: see ``appended_rows``.
+      with_videos: whether ``predict_videos`` takes the folder's videos after this.
       detector, whole: see ``photos.faces_of``.
 
-    Raises:
-      UserError: its pictures are in the folder of the copies; OpenCV is needed and not installed; pictures or
-        folders cannot be read; or no face has contrast.
+    Raises UserError if its pictures are in the folder of the copies, OpenCV is needed and not installed,
+    pictures or folders cannot be read, or no face has contrast.
     """
     found = found or find_input(source)
     folder = None if is_stream(output) else folder_of_copies(output)
     paths = _without_copies(source, found.paths, folder)
-    for line in describe(found.others):
-        print(f"left out: {line}")
+    _print_left_out(found, with_videos)
     started = time.monotonic()
     read = functools.partial(photos.read_photos, detector=detector, whole=whole)
     target = output, folder, key
     rows, copies = _write_rows(source, paths, (read, predict), target, labels, with_probabilities)
     now, entries = _sum(rows.entries[rows.kept :], "pictures"), rows.entries
     _print_summary(entries, output, whole, rate=now / (time.monotonic() - started))
-    copies.finish()
+    copies.finish(beside_videos=with_videos)
     _raise_for_unread(source, found, entries, output)
+
+
+def _print_left_out(found: Found, with_videos: bool) -> None:
+    for line in describe(found.without_videos() if with_videos else found.others):
+        print(f"left out: {line}")
 
 
 def _write_rows(

@@ -63,12 +63,16 @@ class StreamRows:
         self.kept = 0
         self._header, self._file = header, open_stream(output)
 
-    def append(self, text: str, entry: Entry) -> None:
-        """Write complete rows, and keep the ``entry``. Raises OSError."""
+    def write(self, text: str) -> None:
+        """Write complete rows. Raises OSError."""
         with signals.held():
             self._file.write((self._header + text).encode(errors="surrogateescape"))
             self._file.flush()
         self._header = ""
+
+    def append(self, text: str, entry: Entry) -> None:
+        """Write complete rows, and keep the ``entry``. Raises OSError."""
+        self.write(text)
         self.entries.append(entry)
 
     def told(self) -> str:
@@ -130,12 +134,20 @@ class FileRows:
         write_text(self._journal, json.dumps({"key": self._key}) + "\n")
         _write(self._file, self._header, self.path)
 
-    def append(self, text: str, entry: Entry) -> None:
-        """Add complete rows to the incomplete file, and the ``entry`` to the journal. Raises OSError."""
+    def write(self, text: str) -> None:
+        """Add complete rows to the incomplete file, which count once ``append`` is called. Raises OSError.
+
+        A later command keeps none of them unless it was.
+        """
         with signals.held():
             if self._file is None:
                 self._begin()
             _write(self._file, text, self.path)
+
+    def append(self, text: str, entry: Entry) -> None:
+        """Add complete rows to the incomplete file, and the ``entry`` to the journal. Raises OSError."""
+        with signals.held():
+            self.write(text)
             entry = entry | {"bytes": self._file.tell()}
             with open(self._journal, "ab", buffering=0) as journal:
                 _write(journal, json.dumps(entry) + "\n", self._journal)

@@ -1,10 +1,12 @@
-"""``--mode=predict``: write the labels of the faces in a CSV file, a picture or a folder of pictures."""
+"""``--mode=predict``: write the labels of faces in a CSV file, in pictures, in videos, before a camera."""
 
 import contextlib
+import functools
 import os
+import re
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +15,35 @@ import numpy as np
 from fer_jax.checkpoints import digests
 from fer_jax.checkpoints.choose import choose_all, views_of_photos
 from fer_jax.classifier import Classifier
-from fer_jax.data.find_pictures import Found
-from fer_jax.data.kinds import SUFFIXES
+from fer_jax.data.detectors import make_detector
+from fer_jax.data.find_pictures import CLOSED, Found, describe
+from fer_jax.data.kinds import SUFFIXES, VIDEO_SUFFIXES
 from fer_jax.data.load import find_input
+from fer_jax.data.photos import faces_of
 from fer_jax.errors import UserError
 from fer_jax.predict.faces import predict_csv
 from fer_jax.predict.photos import predict_photos
+from fer_jax.predict.rows import name_with
+from fer_jax.predict.video import predict_camera, predict_videos
+from fer_jax.predict.watch import Settings
 from fer_jax.runtime.command import Command
 from fer_jax.runtime.files import is_standard_output, is_stream, os_reason
+from fer_jax.runtime.words import number_of
 
-_NO_TABLE = (*SUFFIXES, ".mp4", ".mov", ".avi", ".pdf", ".xlsx", ".xls", ".ods", ".json", ".parquet", ".npz")
+_NO_TABLE = (*SUFFIXES, *VIDEO_SUFFIXES, ".pdf", ".xlsx", ".xls", ".ods", ".json", ".parquet", ".npz")
 _NO_TABLE += (".gz", ".xz", ".zip")
 """Ends of names that promise something different from a CSV file."""
+
+_CAMERA = re.compile(r"camera:(\d{1,4})")
 
 
 def run(command: Command) -> None:
     """Write ``id,label`` for every face of the input to the output.
 
-    Add ``x,y,width,height`` for faces found in photos: see ``photos.predict_photos``. If the workdir holds
-    runs of several seeds, average their probabilities. Where the rows go to standard output, messages go to
-    standard error. A command that was stopped goes on where it ended: see ``rows.appended_rows``.
+    Add ``x,y,width,height`` for faces found in photos: see ``photos.predict_photos``. Videos and a camera
+    have rows of their own: see ``video.predict_videos``. If the workdir holds runs of several seeds, average
+    their probabilities. Where the rows go to standard output, messages go to standard error. A command that
+    was stopped goes on where it ended: see ``rows.appended_rows``.
 
     Raises:
       UserError: no checkpoint, no input or output, or bad input.
@@ -47,29 +58,81 @@ def run(command: Command) -> None:
 
 def _predict(command: Command, source: str, output: Path) -> None:
     _check_output(command.output, source)
-    found = find_input(source)
-    if found and output.exists() and any(output.samefile(path) for path in found.paths if path.exists()):
+    camera = None if os.path.exists(source) else _CAMERA.fullmatch(source)
+    found = None if camera else find_input(source, videos=True)
+    inputs = [*found.paths, *found.videos()] if found else []
+    if output.exists() and any(output.samefile(path) for path in inputs if path.exists()):
         raise _reads(output, source)
-    classifiers = choose_all(command)
-    networks = [
-        (c.on_device(), views_of_photos(c.config, command.overrides) if found else c.config["views"])
-        for c in classifiers
-    ]
+    networks = _networks(command, pictures=bool(found or camera))
+    labels = networks[0][0].labels
 
     def predict(images: np.ndarray) -> np.ndarray:
         return np.mean([classifier.predict(images, views=views) for classifier, views in networks], axis=0)
 
     finding = {"detector": command.config["detector"], "whole": command.config["faces"] == "whole"}
-    options = {
-        "labels": classifiers[0].labels,
-        "with_probabilities": command.probabilities,
-        "key": _key(source, found, networks, [command.probabilities, finding]),
-    }
-    if found:
-        predict_photos(source, predict, output, found=found, **finding, **options)
+    fields = [command.probabilities, finding, command.config["video"]]
+    key = _key(source, inputs if found else None, networks, fields)
+    options = {"labels": labels, "with_probabilities": command.probabilities}
+    settings = Settings(predict, functools.partial(faces_of, **finding), **command.config["video"], **options)
+    if camera or (found and found.videos()):
+        make_detector(finding["detector"])  # what it lacks is not said of each video
+    if camera:
+        predict_camera(int(camera[1]), settings, output)
+    elif found is None:
+        classes = networks[0][0].config.get("classes", "")
+        predict_csv(source, predict, output, key=key, classes=classes, **options)
     else:
-        classes = classifiers[0].config.get("classes", "")
-        predict_csv(source, predict, output, classes=classes, **options)
+        photos = functools.partial(
+            predict_photos, source, predict, found=found, key=key, **finding, **options
+        )
+        _predict_found(
+            source, found, output, photos, functools.partial(predict_videos, settings=settings, key=key)
+        )
+
+
+def _networks(command: Command, *, pictures: bool) -> list[tuple[Classifier, str]]:
+    """The networks to average, each with its test-time views."""
+    return [
+        (c.on_device(), views_of_photos(c.config, command.overrides) if pictures else c.config["views"])
+        for c in choose_all(command)
+    ]
+
+
+def _predict_found(
+    source: str, found: Found, output: Path, photos: Callable[..., None], videos: Callable[..., None]
+) -> None:
+    """Predict pictures, videos, or both: to two tables then, since their rows have other columns.
+
+    ``photos`` and ``videos`` are the functions that do it. Raises UserError, of both at the end.
+    """
+    if not found.videos():
+        photos(output=output)
+        return
+    if not found.paths:
+        for line in describe(found.without_videos()):
+            print(f"left out: {line}")
+        videos(source, found.videos(), output=output)
+        if closed := sum(other.why == CLOSED for other in found.others):
+            raise UserError(
+                f"{source}: {number_of(closed, 'folder')} cannot be listed; the rest is in {output}"
+            )
+        return
+    errors = []
+    try:
+        photos(output=output, with_videos=True)
+    except UserError as error:
+        errors.append(str(error))
+    if is_stream(output):
+        count = number_of(len(found.videos()), "video")
+        print(f"left out: {count}, whose rows have other columns: give --output the name of a file for both")
+    else:
+        table = output.with_name(name_with(output.stem, f"_videos{output.suffix}"))
+        try:
+            videos(source, found.videos(), output=table, beside=output)
+        except UserError as error:
+            errors.append(str(error))
+    if errors:
+        raise UserError("; ".join(errors))
 
 
 def _check_output(given: str, source: str) -> None:
@@ -104,18 +167,23 @@ def _reads(output: Path, source: str) -> UserError:
 
 
 def _key(
-    source: str, found: Found | None, networks: Sequence[tuple[Classifier, str]], options: list[Any]
+    source: str,
+    inputs: Sequence[Path] | None,
+    networks: Sequence[tuple[Classifier, str]],
+    options: list[Any],
 ) -> str | None:
-    """A digest of all that the rows depend on; None for an input that cannot be read twice, as a pipe."""
-    paths = found.paths if found else [Path(source)]
+    """A digest of all that the rows depend on; None for an input that cannot be read twice, as a pipe.
+
+    ``inputs`` are the pictures and videos; None if the source itself is read.
+    """
     files = []
-    for path in paths:
+    for path in [Path(source)] if inputs is None else inputs:
         try:
             status = path.stat()
         except OSError:
             files.append([str(path)])
             continue
-        if not stat.S_ISREG(status.st_mode) and not found:
+        if not stat.S_ISREG(status.st_mode) and inputs is None:
             return None
         files.append([str(path), status.st_size, status.st_mtime_ns, status.st_ino])
     weights = [

@@ -41,6 +41,37 @@ def table_rows(
     return frame.to_csv(index=False, header=False, lineterminator="\n", float_format="%.6f")
 
 
+def video_header(labels: Sequence[str], *, with_probabilities: bool) -> str:
+    """Make the first line of a video's table: ``id,frame,time,face,label``, the box, and the classes."""
+    names = labels if with_probabilities else ()
+    return ",".join(["id", "frame", "time", "face", "label", *_PLACE, *names]) + "\n"
+
+
+def video_rows(
+    name: str,
+    frames: Sequence[tuple[int, float, int]],
+    places: Sequence[tuple[int, int, int, int]],
+    probabilities: np.ndarray,
+    *,
+    with_probabilities: bool,
+) -> str:
+    """Make CSV text with one row for each face in each frame, without the header.
+
+    Args:
+      name: of the video.
+      frames: number of the frame, its time in seconds, and number of the face; N of them.
+      places: x, y, width, height of each face, in pixels.
+      probabilities: float (N, classes).
+      with_probabilities: whether to add a column for each class.
+    """
+    result = io.StringIO()
+    writer = csv.writer(result, lineterminator="\n")
+    for (frame, time, face), place, row in zip(frames, places, probabilities, strict=True):
+        values = [f"{value:.6f}" for value in row] if with_probabilities else []
+        writer.writerow([name, frame, f"{time:.3f}", face, int(row.argmax()), *place, *values])
+    return result.getvalue()
+
+
 def without_boxes(text: str) -> str:
     """The table without the columns of ``boxes``: where all pictures are faces, they say nothing."""
     result = io.StringIO()

@@ -50,7 +50,10 @@ WORKDIR = flags.DEFINE_string(
 )
 MODE = flags.DEFINE_enum("mode", "train", list(modes.MODES), "What to do.")
 INPUT = flags.DEFINE_string(
-    "input", None, "predict, explain: a CSV file, a picture, or a folder of pictures."
+    "input",
+    None,
+    "predict, explain: a CSV file, a picture, or a folder of pictures; predict: also a video, a folder with "
+    "videos, or camera:0 (docs/video.md).",
 )
 OUTPUT = flags.DEFINE_string(
     "output", None, "predict: the CSV file to write, - for standard output; explain, export: the folder."

@@ -11,6 +11,12 @@ from fer_jax.runtime.marks import MARK
 
 # From Okabe and Ito's "Color Universal Design" (2008), which colour-blind people can tell apart too.
 ORANGE, BLUE = "#E69F00", "#0072B2"
+_CLASS_COLOURS = ("#D55E00", "#009E73", "#CC79A7", ORANGE, BLUE, "#56B4E9", "#808080", "#F0E442")
+
+
+def class_colour(label: int) -> str:
+    """The colour of a class wherever several are drawn; it comes again after eight."""
+    return _CLASS_COLOURS[label % len(_CLASS_COLOURS)]
 
 
 def subplots(*grid: int, figsize: tuple[float, float], **options: Any):

@@ -4,7 +4,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any
 
 from tqdm import tqdm
@@ -140,18 +140,26 @@ def unless_stopped(work: Callable[[], Any], should_stop: Callable[[], bool]) -> 
     return results[0]
 
 
-def counted(items: Sequence[Any], *, unit: str) -> Iterator[Any]:
-    """Yield the items, with a bar on a terminal, otherwise with a line at most every half minute."""
+def counted(items: Iterable[Any], *, unit: str, total: int | None = None) -> Iterator[Any]:
+    """Yield the items, with a bar on a terminal, otherwise with a line after 2 s and each half minute.
+
+    ``total`` is how many to expect; None for the length of ``items``, or where nobody knows.
+    """
+    total = len(items) if total is None and isinstance(items, Sized) else total
     if sys.stderr.isatty():
-        yield from tqdm(items, unit=unit, leave=False)
+        yield from tqdm(items, unit=unit, total=total, leave=False)
         return
-    started = spoke = time.monotonic()
+    started = time.monotonic()
+    speak = started + 2
     for done, item in enumerate(items):
         now = time.monotonic()
-        if now - spoke >= 30:
-            spoke = now
-            left = (now - started) / done * (len(items) - done)
-            print(f"{done:,}/{len(items):,} {unit}s  {duration(left)} left", flush=True)
+        if done and now >= speak:
+            speak = now + 30
+            if total is None:
+                print(f"{done:,} {unit}s, {done / (now - started):,.1f} a second", flush=True)
+            else:
+                left = (now - started) / done * max(total - done, 0)
+                print(f"{done:,}/{total:,} {unit}s  {duration(left)} left", flush=True)
         yield item
 
 

@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 
 from fer_jax.classifier import Classifier
+from fer_jax.data.class_names import EIGHT
 from fer_jax.data.kaggle import PREFIX
+from fer_jax.runtime.words import some
 
+_WORDS = {2: "Two", 3: "Three", 4: "Four", 5: "Five", 6: "Six", 7: "Seven", 8: "Eight"}
 _FER2013 = ("fer2013", "icml_face_data", "fer-2013")
 
 
@@ -30,9 +33,17 @@ def about(name: str, classifiers: Sequence[Classifier], *, has_heat: bool) -> di
         "epoch": first.row["epoch"],
         "accuracy": accuracy,
         "labels": list(first.labels),
+        "classes": describe(first.labels),
         "grad_cam": has_heat,
         "limits": [{"title": title, "text": text} for title, text in limits(dataset, accuracy).items()],
     }
+
+
+def describe(labels: Sequence[str]) -> str:
+    """Say what the network names: ``Seven expressions``, ``2 classes (cat, dog)``."""
+    if set(labels) <= set(EIGHT):
+        return f"{_WORDS.get(len(labels), len(labels))} expressions"
+    return f"{len(labels)} classes ({some(list(labels))})"
 
 
 def data_name(dataset: str) -> str:

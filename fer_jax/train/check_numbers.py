@@ -52,14 +52,20 @@ def check_numbers(splits: Splits) -> str | None:
     """
     numbers, labels = splits.numbers, splits.train.labels
     # Of the user's own classes, and of few expressions, there is no known order.
-    if not numbers or not set(splits.labels) <= set(EIGHT) or len(np.unique(labels)) < _LEAST_EXPRESSIONS:
+    if not numbers or not set(splits.labels) <= set(EIGHT):
         return None
-    rows = balanced_rows(labels, most=_MOST_FACES)
+    number_of = {name: number for number, name in numbers.items()}
+    # Folders may have numbers beside words.
+    numbered = np.flatnonzero(
+        np.isin(labels, [n for n, name in enumerate(splits.labels) if name in number_of])
+    )
+    if len(np.unique(labels[numbered])) < _LEAST_EXPRESSIONS:
+        return None
+    rows = numbered[balanced_rows(labels[numbered], most=_MOST_FACES)]
     with contextlib.suppress(UserError):  # a damaged installation: whoever needs the network says so
         network = shipped.read(_NETWORK)
         probabilities = network.predict(splits.train.images[rows], views="one")
         predicted = [network.labels[index] for index in probabilities.argmax(1)]
-        number_of = {name: number for number, name in numbers.items()}
         raw = np.array([number_of[splits.labels[label]] for label in labels[rows]])
         if other := better_order(raw, predicted, numbers):
             return _line(other)

@@ -4,10 +4,10 @@
 import { assign } from "./assignment.js";
 
 export const GAP = 0.5; // seconds for which a face may be missed and keep its number
-const HIDDEN = 2; // the same for a face behind another, in seconds since it was seen
+const HIDDEN = 5; // the same for a face behind another, in seconds since it was seen
 const LEAST_OVERLAP = 0.15; // from which on a box may be the face that was expected there
 const STAYED = 0.5; // what the overlap with the last place counts, against that with the place expected
-const MOTION_SECONDS = 0.2; // time constants of the means of a face's motion, and of its look
+const MOTION_SECONDS = 0.3; // time constants of the means of a face's motion, and of its look
 const LOOK_SECONDS = 1;
 const ALONE = 0.05; // overlap with others up to which what is in a box is surely the one face
 

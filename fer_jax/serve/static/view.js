@@ -1,7 +1,6 @@
 // Drawing an answer: boxes over the picture, a card with a bar for each expression for each face.
 
 const $ = (id) => document.getElementById(id);
-const COUNTS = ["No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten"];
 const percent = (share) => `${Math.round(100 * share)} %`;
 
 let hasHeat = false; // whether the network has a Grad-CAM
@@ -63,10 +62,9 @@ export function showStatus(line) {
 
 export function showAbout(about) {
   hasHeat = about.grad_cam;
-  const count = COUNTS[about.labels.length] ?? about.labels.length;
   const parameters = about.parameters.toLocaleString("en");
   $("model").textContent =
-    `${count} expressions, named by a neural network of ${parameters} parameters that learnt from ` +
+    `${about.classes}, named by a neural network of ${parameters} parameters that learnt from ` +
     `${about.trained_on}. It names ${(100 * about.accuracy).toFixed(1)} % of the validation faces as people did.`;
   for (const { title, text } of about.limits) {
     const group = document.createElement("div");
