@@ -7,10 +7,10 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
 
     # Data.
-    config.dataset = (
-        "synthetic"  # or a CSV file (.gz, .xz, .zip), pictures in folders or a .zip, 'kaggle:OWNER/NAME'
-    )
-    # What the labels mean: '' for FER2013's seven, or names of folders; the numbering of another data set:
+    # Or a file of faces: CSV (also .gz, .xz, .zip), .npz, .parquet;
+    # pictures in folders or a .zip; 'kaggle:OWNER/NAME'.
+    config.dataset = "synthetic"
+    # What labels mean: '' for words, names of folders and FER2013's numbers; the numbering of another set:
     # 'ferplus', 'affectnet', 'rafdb', 'ckplus', 'alphabetical'; or names, 'neutral,happy,sad' for 0, 1, 2.
     config.classes = ""
     config.votes = ""  # FER+'s votes, fer2013new.csv, row by row for fer2013.csv; eight classes

@@ -19,9 +19,9 @@ def printed_of(faces, capsys):
 
 def test_bars_of_classes(capsys):
     faces = draw_faces(70, seed=0)
-    assert printed_of(faces, capsys).endswith("\n  10 training faces of each expression\n")
+    assert printed_of(faces, capsys).endswith("\n  10 training faces of each of 7 classes\n")
     faces = draw_faces(205, seed=0)
-    assert printed_of(faces, capsys).endswith("\n  29 to 30 training faces of each expression\n")
+    assert printed_of(faces, capsys).endswith("\n  29 to 30 training faces of each of 7 classes\n")
     rare = faces.take((faces.labels != 1) | (np.arange(205) < 28))
     lines = printed_of(rare, capsys).splitlines()[-7:]
     bars = {line.split()[0]: line.count("█") for line in lines}

@@ -36,7 +36,7 @@ def missing_file(folder):
 
 
 def missing_column(folder):
-    return csv(folder / "a.csv", header="label,picture")
+    return csv(folder / "a.csv", header="label,drawing")
 
 
 def too_few_pixels(folder):
@@ -55,8 +55,8 @@ def pixel_abc(folder):
     return csv(folder / "a.csv", with_pixel("abc"))
 
 
-def label_7(folder):
-    return csv(folder / "a.csv", f"7,{FACE}")
+def label_8(folder):
+    return csv(folder / "a.csv", f"8,{FACE}")
 
 
 def no_label(folder):
@@ -114,7 +114,7 @@ BAD_DATA = [
     (pixel_256, "a.csv, line 4: pixel 1 is '256'"),
     (pixel_below_0, "a.csv, line 3: pixel 1 is '-1'"),
     (pixel_abc, "a.csv, line 3: pixel 1 is 'abc'"),
-    (label_7, "a.csv, line 3: the label is '7'"),
+    (label_8, "a.csv, line 3: the label is '8'"),
     (no_label, "a.csv, line 3: the label is ''"),
     (unlabelled, "a.csv, line 1: "),
     (empty_file, "a.csv: the file is empty"),
@@ -176,7 +176,7 @@ def test_predict_and_eval_without_checkpoint(tmp_path):
 
 
 def test_predict_does_not_replace_what_it_reads(tmp_path):
-    source, album = label_7(tmp_path), tmp_path / "album"
+    source, album = label_8(tmp_path), tmp_path / "album"
     album.mkdir()
     Image.fromarray(np.zeros((48, 48), np.uint8)).save(album / "a.png")
     before = source.read_bytes(), (album / "a.png").read_bytes()
@@ -189,9 +189,9 @@ def test_predict_does_not_replace_what_it_reads(tmp_path):
 @pytest.mark.parametrize(
     ("args", "named"),
     [
-        (["--config.dataset=a.csv"], "a.csv, line 3: the label is '7'"),
+        (["--config.dataset=a.csv"], "a.csv, line 3: the label is '8'"),
         (["--config.epoch=3"], 'Did you mean "epochs" instead of "epoch"?'),
-        (["--config.vidoe.x=1"], 'no config field \'vidoe.x\': Did you mean "views" instead of "vidoe.x"?'),
+        (["--config.vidoe.x=1"], 'no config field \'vidoe.x\': Did you mean "video" instead of "vidoe.x"?'),
         (["--config.epochs.x=1"], 'Did you mean "epochs" instead of "epochs.x"?'),
         (["--epochs=3"], "a field of the config is set by --config.epochs=VALUE"),
         (["--wrkdir=x"], "no flag --wrkdir; there are --config, --input, --mode, "),
@@ -200,7 +200,7 @@ def test_predict_does_not_replace_what_it_reads(tmp_path):
         ([f"--config={ROOT}/configs/cnn.py:x"], "get_config() takes 0 positional arguments but 1 was given"),
         (
             ["--config=bset"],
-            "--config=bset: no such file; expected a config file, or one of best, cnn, mlp, tiny",
+            "--config=bset: no such file; expected a config file, or one of best, cnn, mlp, plus, tiny",
         ),
         (["--config.epochs=1000000000000"], "config.epochs is 1000000000000; expected 1 to 1,000,000"),
         (["--config.mlp.hidden=(10000000,)"], "expected whole numbers from 1 to 1,000,000"),
@@ -221,7 +221,7 @@ def test_predict_does_not_replace_what_it_reads(tmp_path):
 )
 def test_command_line(tmp_path, args, named):
     """What the user of main.py sees."""
-    label_7(tmp_path)
+    label_8(tmp_path)
     before = sorted(tmp_path.iterdir())
     other = any(argument.startswith("--config=") for argument in args)
     config = [] if other else ["--config", f"{ROOT}/configs/mlp.py"]

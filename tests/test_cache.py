@@ -7,6 +7,7 @@ import pytest
 
 from fer_jax.data import cache as module
 from fer_jax.data.cache import cache_folder, cached_read_csv
+from fer_jax.data.votes import COLUMNS
 from fer_jax.errors import UserError
 
 
@@ -41,7 +42,9 @@ def read(path, cache=True, require_labels=False):
 
 
 def _arrays(table):
-    return [table.faces.images, table.faces.labels, table.faces.ids, table.usage]
+    words = [np.array(texts, np.str_) for texts in (table.found, table.form, table.notes)]
+    faces = table.faces
+    return [faces.images, faces.labels, faces.ids, table.usage, table.lines, table.votes, *words]
 
 
 def assert_same(one, two):
@@ -59,6 +62,23 @@ def test_second_time_is_not_parsed(tmp_path, folder, parsed, header):
     assert_same(read(path), read(path))
     assert len(parsed) == 1
     assert len(list(folder.iterdir())) == 1
+
+
+def test_what_the_reader_found_is_kept(tmp_path, folder, parsed):
+    """Words as labels, votes, another delimiter."""
+    pixels = " ".join(["7"] * 2304)
+    votes = [*COLUMNS[:-1], "NF"]
+    for header, row in (
+        ("label;pixels", f"cat;{pixels}"),
+        (",".join(["pixels", *votes]), ",".join([pixels, *map(str, range(10))])),
+    ):
+        path = tmp_path / f"{len(header)}.csv"
+        path.write_text(f"\n{header}\n\n{row}\n".lstrip())
+        first, again = read(path, require_labels=True), read(path, require_labels=True)
+        assert_same(first, again)
+        assert again.lines.tolist() == [3]
+    assert len(parsed) == 2
+    assert again.votes.tolist() == [list(range(10))]
 
 
 def test_no_cache(tmp_path, folder, parsed):

@@ -54,6 +54,7 @@ ELSEWHERE = {
     "benchmarks/ablations.py --csv=fer2013.csv --only=plain,taught": "as the one with all rows",
     "configs/tiny.py --config.dataset=fer2013.csv --config.teacher=runs/": "as those of best beside them",
     "--config.seeds=3": "tests/test_seeds.py",
+    "--config.dataset=own.csv": "tests/test_csv_layouts.py",
     "--config.dataset=data/": "tests/test_layouts.py",
     "runs/faces": "as the run that it is of",
     "--config.dataset=kaggle:": "tests/test_kaggle.py",

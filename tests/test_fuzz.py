@@ -23,6 +23,7 @@ from fer_jax.data import compressed as files
 from fer_jax.data.kinds import SUFFIXES
 from fer_jax.data.read_csv import read_csv
 from fer_jax.data.read_pictures import open_picture, read_picture
+from fer_jax.data.read_table import read_table
 from fer_jax.errors import UserError
 
 thorough = settings(  # conftest.py sets how many
@@ -42,16 +43,31 @@ def told(error, path):
     assert len(text) < 1000 + len(str(path))
 
 
+def number_or_word(field):
+    """A label as the csv module's field has it: whole numbers without a decimal point, words as they are."""
+    text = field.strip()
+    try:
+        number = float(text)
+    except ValueError:
+        assert any(character.isalpha() for character in text)
+        return text
+    assert number >= 0
+    assert number == int(number)
+    return str(int(number))
+
+
 def oracle(content):
     """(labels, pixels) of the rows by the csv module and int(); raises whatever they raise."""
     text = content.decode("utf-8-sig", errors="surrogateescape")
     lines = [line for line in text.split("\n") if line.strip()]
-    header, *rows = (next(csv.reader([line.rstrip("\r")])) for line in lines)
+    # Of these files, one without a comma in its header has another delimiter.
+    comma = next((mark for mark in ",;\t" if mark in lines[0]), ",")
+    header, *rows = (next(csv.reader([line.rstrip("\r")], delimiter=comma)) for line in lines)
     names = [name.strip().lower() for name in header]
     label = next(n for n in ("emotion", "label") if n in names)
     pixels = next(n for n in ("pixels", "feature") if n in names)
     return [
-        (int(row[names.index(label)]), [int(word) for word in row[names.index(pixels)].split()])
+        (number_or_word(row[names.index(label)]), [int(word) for word in row[names.index(pixels)].split()])
         for row in rows
     ]
 
@@ -64,7 +80,7 @@ def check_csv(path, content):
         told(error, path)
         return
     expected = oracle(content)
-    assert table.faces.labels.tolist() == [label for label, _ in expected]
+    assert [table.found[label] for label in table.faces.labels] == [label for label, _ in expected]
     assert table.faces.images.reshape(-1, 2304).tolist() == [pixels for _, pixels in expected]
 
 
@@ -136,6 +152,61 @@ def test_damaged_archives(tmp_path_factory, kind, cut, flip):
         told(error, path)
     else:
         assert table.faces.images.reshape(-1).tolist() == FACE.ravel().tolist()
+
+
+GREY = " ".join(f"{value / 255:.3f}" for value in FACE.ravel())
+LAYOUTS = (
+    f"label;pixels\nhappy;{PIXELS}\ncat;{PIXELS}\n",
+    f"label\tpixels\tsplit\n3\t{PIXELS}\ttrain\n7.0\t{PIXELS}\tval\n",
+    f'label,pixels\n3,"[{PIXELS.replace(" ", ", ")}]"\n3,"[{PIXELS.replace(" ", ", ")}]"\n',
+    f"label,pixels\n3,{GREY}\n4,{GREY}\n",
+    f"label,{','.join(f'pixel{n}' for n in range(2304))}\n3,{PIXELS.replace(' ', ',')}\n",
+    f"label,pixels\n3,{PIXELS.replace(' ', ',')}\n",
+    f"label,pixels\n3,{' '.join(['9'] * 4096)}\n4,{' '.join(['9'] * 4096)}\n",
+    f"pixels,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n{PIXELS}" + ",1" * 10,
+    "path,label\nnone.png,happy\n",
+)
+
+
+@thorough
+@given(
+    content=st.sampled_from(LAYOUTS),
+    at=st.one_of(st.integers(0, 60), st.integers(0, 40_000)),
+    put=st.one_of(
+        st.binary(max_size=3), st.sampled_from([b",", b";", b"\t", b"\n", b'"', b"[", b".", b"e5"])
+    ),
+    cut=st.booleans(),
+)
+def test_other_layouts(tmp_path_factory, content, at, put, cut):
+    """Damaged: read, with as many rows as there are lines, or told."""
+    path = tmp_path_factory.mktemp("csv") / "a.csv"
+    whole = content.encode()
+    path.write_bytes(whole[:at] + put + (b"" if cut else whole[at + 1 :]))
+    try:
+        table = read_csv(path, require_labels=False)
+    except UserError as error:
+        told(error, path)
+    else:
+        lines = [line for line in path.read_bytes().split(b"\n") if line.strip()]
+        assert len(table.faces) == len(lines) - 1
+        assert len(table.lines) == len(table.faces)
+        assert table.faces.images.shape[1:] == (48, 48, 1)
+
+
+@thorough
+@given(at=st.integers(0, 6000), byte=st.integers(0, 255), cut=st.booleans(), objects=st.booleans())
+def test_arrays(tmp_path_factory, at, byte, cut, objects):
+    path = tmp_path_factory.mktemp("npz") / "a.npz"
+    np.savez(path, x=np.stack([FACE, FACE]), y=np.array([3, {}], object) if objects else np.array([3, 4]))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:at] + (b"" if cut else bytes([byte]) + whole[at + 1 :]))
+    try:
+        table = read_table(path, require_labels=True)
+    except UserError as error:
+        told(error, path)
+    else:
+        assert not objects
+        assert len(table.faces) == 2
 
 
 def test_a_million_columns(tmp_path):

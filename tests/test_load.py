@@ -276,3 +276,15 @@ def test_few_faces_to_score(tmp_path):
     path = own_csv(tmp_path / "own.csv", draw_faces(3, seed=6), None)
     config = {"dataset": path, "validation_fraction": 0.1, "seed": 0, "cache": False}
     assert len(load_to_score(config, trained_on="other").validation) == 3
+
+
+def test_labels_to_look_at_are_those_that_a_network_knows(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = [f"{word},{value} {REST}" for value, word in enumerate(["joy", "cat", "sad"])]
+    path.write_text("\n".join(["label,pixels", *rows]))
+    said = []
+    faces = load_unlabelled(path, say=said.append, known=("sad", "happy"))
+    assert (values(faces), faces.labels.tolist()) == ([0, 2], [1, 0])
+    assert said == [f"left out: 1 face of {path} with labels that the network does not know"]
+    faces = load_unlabelled(path, say=said.append, known=("dog",))
+    assert (values(faces), faces.labels) == ([0, 1, 2], None)

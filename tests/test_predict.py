@@ -113,8 +113,8 @@ def test_an_output_that_was_there_stays_until_the_end(faces_csv, tmp_path):
 
 def test_bad_input_leaves_nothing(faces_csv, tmp_path):
     with open(faces_csv, "a") as file:
-        file.write("9,1 2 3\n")
-    with pytest.raises(UserError, match=r"faces.csv, line 23: the label is '9'"):
+        file.write("-9,1 2 3\n")
+    with pytest.raises(UserError, match=r"faces.csv, line 23: the label is '-9'"):
         predict_csv(faces_csv, network(), tmp_path / "out.csv", **OPTIONS)
     assert names(tmp_path) == []
 
@@ -364,3 +364,67 @@ def test_the_same_command_is_one_of_equal_input_weights_and_flags(tmp_path):
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe")
         assert key(tmp_path / "pipe") is None
+
+
+def write_words(path, words, column="label"):
+    pixels = [" ".join(map(str, image.ravel())) for image in FACES.images]
+    pd.DataFrame({column: words, "pixels": pixels}).to_csv(path, index=False)
+    return str(path)
+
+
+def printed_accuracy(path, labels, capsys, classes=""):
+    """The network sees the class ``pixel % 7``."""
+    predict_csv(
+        path, network(), Path(path).with_suffix(".out"), **OPTIONS | {"labels": labels}, classes=classes
+    )
+    lines = capsys.readouterr().out.splitlines()
+    return [line for line in lines if line.startswith(("accuracy", "not among"))]
+
+
+def test_accuracy_goes_by_the_names_of_classes(tmp_path, capsys):
+    seen = FACES.images[:, 0, 0, 0] % 7
+    words = write_words(tmp_path / "a.csv", [LABELS[label].upper() for label in seen])
+    assert printed_accuracy(words, LABELS, capsys) == [f"accuracy 100.00%: 21 of 21 as labelled in {words}"]
+    order = tuple(reversed(LABELS))  # of another network, which numbers its answers so
+    right = int(sum(order[label] == LABELS[label] for label in seen))
+    assert printed_accuracy(words, order, capsys)[0].startswith(f"accuracy {right / 21:.2%}: {right} of 21")
+    own = (*LABELS[:5], "cat", "dog")
+    unknown = int((seen > 4).sum())
+    assert printed_accuracy(words, own, capsys) == [
+        f"accuracy 100.00%: {21 - unknown} of {21 - unknown} as labelled in {words}",
+        f"not among them: {unknown} faces with labels that the network does not know",
+    ]
+    others = write_words(tmp_path / "b.csv", ["cow"] * 21)
+    assert printed_accuracy(others, LABELS, capsys) == [
+        "not among them: 21 faces with labels that the network does not know"
+    ]
+
+
+def test_accuracy_where_numbers_are_those_of_another_set(tmp_path, capsys):
+    seen = FACES.images[:, 0, 0, 0] % 7
+    alphabetical = write_words(tmp_path / "a.csv", [sorted(LABELS).index(LABELS[label]) for label in seen])
+    assert "accuracy 100.00%" not in printed_accuracy(alphabetical, LABELS, capsys)[0]
+    assert "accuracy 100.00%" in printed_accuracy(alphabetical, LABELS, capsys, "alphabetical")[0]
+    own = tuple("abcdefg")
+    numbers = write_words(tmp_path / "b.csv", seen)
+    assert "accuracy 100.00%" in printed_accuracy(numbers, own, capsys)[0]
+
+
+def test_classes_of_a_command(trained_run, tmp_path, capsys):
+    """A flag says what the numbers of the input mean."""
+    trained_run(tmp_path / "run")
+    classifier = fer_jax.load(tmp_path / "run")
+    seen = classifier.predict(FACES.images).argmax(1)
+    words = [classifier.labels[label] for label in seen]
+    path = write_words(tmp_path / "a.csv", [sorted(LABELS).index(word) for word in words], "emotion")
+    options = {"input": path, "output": str(tmp_path / "out.csv")}
+    run("predict", tiny_config(classes="alphabetical"), tmp_path / "run", overrides=["classes"], **options)
+    assert "accuracy 100.00%: 21 of 21" in capsys.readouterr().out
+
+
+def test_what_a_file_is_read_as_is_printed(tmp_path, capsys):
+    path = write_words(tmp_path / "a.csv", FACES.labels)
+    text = Path(path).read_text().replace(",", ";")
+    Path(path).write_text(text)
+    predict_csv(path, network(), tmp_path / "out.csv", **OPTIONS)
+    assert f"{path}: read as semicolons between columns" in capsys.readouterr().out

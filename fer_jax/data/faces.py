@@ -33,7 +33,7 @@ class Faces:
         labels, targets = (None if a is None else a[rows] for a in (self.labels, self.targets))
         return Faces(self.images[rows], labels, self.ids[rows], targets)
 
-    def labelled(self, labels: np.ndarray, targets: np.ndarray | None = None) -> "Faces":
+    def labelled(self, labels: np.ndarray | None, targets: np.ndarray | None = None) -> "Faces":
         """The same faces with other labels, and the targets if there are some."""
         return Faces(self.images, labels, self.ids, targets)
 
@@ -42,7 +42,7 @@ class Splits(NamedTuple):
     """The parts of a data set; ``test`` is None where the source has none.
 
     ``notes`` are lines to print: how the split was made, what was odd. ``labels`` are the names of the
-    classes.
+    classes. ``numbers`` are those of the source: number -> name of its class; None where labels are words.
     """
 
     train: Faces
@@ -50,6 +50,7 @@ class Splits(NamedTuple):
     test: Faces | None
     notes: tuple[str, ...] = ()
     labels: tuple[str, ...] = LABELS
+    numbers: dict[int, str] | None = None
 
 
 def digest(splits: Splits) -> str:

@@ -3,24 +3,27 @@
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fer_jax.data import kaggle, photos, votes
-from fer_jax.data.cache import cached_read_csv
+from fer_jax.data import kaggle, photos
 from fer_jax.data.class_names import EIGHT
 from fer_jax.data.contrast import describe_flat, has_contrast
 from fer_jax.data.faces import Faces, Splits, digest
 from fer_jax.data.find_pictures import Found, Other, describe, find_pictures, require_pictures
 from fer_jax.data.kinds import FOREIGN, HEIC, PICTURE, SUFFIXES, TO_READ_HEIC, VIDEO, VIDEO_SUFFIXES, kind_of
 from fer_jax.data.layouts.archive import is_picture_archive, refuse_tar, unpacked
+from fer_jax.data.meaning import known_labels, summary, with_meaning
+from fer_jax.data.parquet import is_parquet
 from fer_jax.data.picture_folders import read_picture_set
-from fer_jax.data.read_csv import CsvTable, read_csv
+from fer_jax.data.read_table import read_table
 from fer_jax.data.split import rows_shared, stratified_split
 from fer_jax.data.synthetic import synthetic_splits
+from fer_jax.data.tables import Table
+from fer_jax.data.votes import Votes, label_by_votes, read_votes
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS, SIDE
 from fer_jax.runtime.files import expand_user
@@ -160,7 +163,7 @@ def _read_parts(
         path = str(kaggle.download(dataset.removeprefix(kaggle.PREFIX)))
     else:
         path = expand_user(dataset)  # a shell leaves the ~ in --config.dataset=~/faces alone
-    if os.path.isdir(path):
+    if os.path.isdir(path) and not is_parquet(path):
         if votes:
             raise UserError(f"config.votes: {votes} has votes for the rows of a CSV file; {path} is a folder")
         return _of_pictures(path, skip_broken=skip_broken, classes=classes, vote_target=vote_target)
@@ -169,10 +172,18 @@ def _read_parts(
         with unpacked(path) as folder:
             parts = _of_pictures(folder, skip_broken=skip_broken, classes=classes, vote_target=vote_target)
         return _renamed(parts, folder, path)
-    table = cached_read_csv(path, require_labels=not votes, cache=cache)
+    table = read_table(path, require_labels=not votes, cache=cache, skip_broken=skip_broken)
     if votes:
-        return _by_votes(dataset, table, votes, vote_target)
-    return Parts(_parts(table), LABELS, ())
+        voted = read_votes(expand_user(votes))
+        _check_same_rows(dataset, table, votes, voted)
+        table = table._replace(votes=voted.counts)
+    elif table.faces.labels is not None:
+        table, meaning = with_meaning(path, table, classes)
+        described = summary(table, meaning.described)
+        return Parts(_parts(table), meaning.labels, table.notes, described, meaning.numbers)
+    elif classes:
+        raise UserError(f"config.classes: {path} has votes for eight classes; leave config.classes out")
+    return _by_votes(dataset, table, votes or dataset, vote_target)
 
 
 def _of_pictures(folder: str, **options: Any) -> Parts:
@@ -191,24 +202,23 @@ def _renamed(parts: Parts, folder: str, archive: str) -> Parts:
     return parts._replace(faces=faces, notes=notes)
 
 
-def _by_votes(dataset: str, table: CsvTable, path: str, target: str) -> Parts:
-    """Label the faces of a CSV file by FER+'s votes. Only training faces need no majority."""
-    voted = votes.read_votes(expand_user(path))
-    _check_same_rows(dataset, table, path, voted)
+def _by_votes(dataset: str, table: Table, source: str, target: str) -> Parts:
+    """Label the faces of a table by the votes of ``source``. Only training faces need no majority."""
     parts, notes = {}, []
     for part, mask in _masks(table).items():
         part_target = target if part == "train" else "majority"
-        faces = votes.label_by_votes(table.faces.take(mask), voted.counts[mask], target=part_target)
+        faces = label_by_votes(table.faces.take(mask), table.votes[mask], target=part_target)
         has = "a majority" if part_target == "majority" else "enough votes"
-        notes.append(f"votes of {path}: {len(faces):,} of {mask.sum():,} {part} faces have {has}")
+        notes.append(f"votes of {source}: {len(faces):,} of {mask.sum():,} {part} faces have {has}")
         if len(faces):
             parts[part] = faces
     if not parts:
-        raise UserError(f"{path}: no face of {dataset} has a majority of votes")
-    return Parts(parts, EIGHT, tuple(notes))
+        raise UserError(f"{source}: no face of {dataset} has a majority of votes")
+    unlabelled = table._replace(faces=table.faces.labelled(None))
+    return Parts(parts, EIGHT, (*table.notes, *notes), summary(unlabelled))
 
 
-def _check_same_rows(dataset: str, table: CsvTable, path: str, voted: votes.Votes) -> None:
+def _check_same_rows(dataset: str, table: Table, path: str, voted: Votes) -> None:
     """Raise UserError unless the votes belong to the rows of the table."""
     rows, count = len(table.faces), len(voted.counts)
     if rows != count:
@@ -234,7 +244,7 @@ def _split(dataset: str, source: Parts, *, validation_fraction: float, seed: int
         note = f"{len(train):,} training and {len(validation):,} validation faces, split as in {dataset}"
     else:
         train, validation, note = _draw(dataset, train, validation_fraction, seed)
-    splits = Splits(train, validation, parts.get("test"), labels=source.labels)
+    splits = Splits(train, validation, parts.get("test"), labels=source.labels, numbers=source.numbers)
     odd = (*source.notes, *_untaught(splits), *_without_contrast(splits))
     return splits._replace(notes=(*_summary(source), note, _overlap(splits), *odd))
 
@@ -278,26 +288,26 @@ def load_unlabelled(
     say: Callable[[str], None] = lambda line: None,
     detector: str = "",
     whole: bool = False,
+    known: Sequence[str] = LABELS,
+    classes: str = "",
 ) -> Faces:
-    """Load faces to look at: those of a CSV file of any layout, of a picture or of a folder of pictures.
-
-    Pictures are read by ``photos.read_photos``, with ``detector`` and ``whole``; ids are their paths.
+    """Load faces to look at: those of a file of ``read_table``, of a picture or of a folder of pictures.
 
     Args:
-      path: see ``find_input``.
+      path: see ``find_input``. Pictures are read by ``photos.read_photos``; ids are their paths.
       most: of faces without labels, load no more than this.
-      say: takes lines to print: what is odd, and what is left out of a folder.
+      say: takes lines to print: what is odd, and what is left out.
+      detector, whole: see ``photos.faces_of``.
+      known, classes: names of the network's classes, and what numbers mean; see ``known_labels``.
 
     Returns:
-      The faces; labels are None unless a CSV file has them.
+      The faces; labels are None unless a file has them. Faces of classes that are not known are left out.
 
-    Raises:
-      UserError: it cannot be read, or has no faces.
+    Raises UserError if it cannot be read, or has no faces.
     """
     found = find_input(path)
     if found is None:
-        faces = read_csv(path, require_labels=False).faces
-        return faces if faces.labels is not None else faces.take(slice(most))
+        return _faces_of_table(str(path), most, say, {"known": known, "classes": classes})
     for line in describe(found.others):
         say(f"left out: {line}")
     images, ids = [np.zeros((0, SIDE, SIDE, 1), np.uint8)], []
@@ -316,6 +326,24 @@ def load_unlabelled(
     if not ids:
         raise UserError(f"{path}: no face found in {number_of(len(found.paths), 'picture')}")
     return Faces(np.concatenate(images), None, np.array(ids)).take(slice(most))
+
+
+def _faces_of_table(
+    path: str, most: int | None, say: Callable[[str], None], meaning: Mapping[str, Any]
+) -> Faces:
+    """The faces of a file with rows, labelled by the classes of a network; see ``known_labels``."""
+    table = read_table(path, require_labels=False)
+    if table.faces.labels is None:
+        return table.faces.take(slice(most))
+    labels = known_labels(path, table, **meaning)
+    unknown = labels < 0
+    if unknown.all():
+        say(f"the labels of {path} are none of the network's classes; they are not used")
+        return table.faces.labelled(None).take(slice(most))
+    if unknown.any():
+        count = number_of(int(unknown.sum()), "face")
+        say(f"left out: {count} of {path} with labels that the network does not know")
+    return table.faces.labelled(labels).take(~unknown)
 
 
 def find_input(path: str | os.PathLike, *, videos: bool = False) -> Found | None:
@@ -353,12 +381,12 @@ def find_input(path: str | os.PathLike, *, videos: bool = False) -> Found | None
     return Found([Path(path)], []) if kind == PICTURE else None
 
 
-def _parts(table: CsvTable) -> dict[str, Faces]:
+def _parts(table: Table) -> dict[str, Faces]:
     """The rows of a CSV file by part; those without rows are left out."""
     return {part: table.faces.take(mask) for part, mask in _masks(table).items()}
 
 
-def _masks(table: CsvTable) -> dict[str, np.ndarray]:
+def _masks(table: Table) -> dict[str, np.ndarray]:
     """By part, a mask bool (N,) of its rows; parts without rows are left out."""
     if table.usage is None:
         return {"all": np.ones(len(table.faces), bool)}

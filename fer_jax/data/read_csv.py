@@ -1,86 +1,75 @@
-"""Read and write FER2013 as CSV, in each of the layouts that are around.
+"""Read and write faces as CSV, in each of the layouts that are around.
 
 Labelled faces have ``label,feature`` or ``emotion,pixels``, others ``id,feature``. Kaggle's
 ``emotion,pixels,Usage`` tells the published split; ``icml_face_data.csv`` has the same columns in another
 order and a space before two names. Columns are found by name, in any order; other columns are ignored.
 A face is 2304 integers from 0 to 255 separated by blanks. One row is one line.
+
+Other ways to write the same are read too, with a note: see ``csv_layout``. Labels may be words.
 """
 
-import codecs
+import contextlib
 import csv
-import io
 import os
 from collections.abc import Iterator
-from string import whitespace
-from typing import Any, NamedTuple, NoReturn
+from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from fer_jax.data.compressed import lines
+from fer_jax.data.csv_layout import PIXELS, VOTES, Layout, read_header, with_rows
+from fer_jax.data.csv_rows import BYTES_AT_ONCE, Columns, parse_rows
 from fer_jax.data.faces import Faces
+from fer_jax.data.meaning import check_one_kind
+from fer_jax.data.picture_folders import PictureReader
+from fer_jax.data.tables import FER2013, PATHS, Table, concatenated, indexed
 from fer_jax.errors import UserError
-from fer_jax.labels import NUM_CLASSES, SIDE
+from fer_jax.labels import SIDE
 from fer_jax.runtime.files import os_reason, replacing
+from fer_jax.runtime.progress import announced
 
-USAGES = ("Training", "PublicTest", "PrivateTest")
-LAYOUTS = "'label,feature', 'id,feature', 'emotion,pixels' or 'emotion,pixels,Usage'"
-
-_PIXELS = SIDE * SIDE
-_KEYS = ("pixels", "label", "usage", "id")
-_KEY_OF = {"feature": "pixels", "emotion": "label"} | {key: key for key in _KEYS}
-_ALLOWED = {"label": [str(label) for label in range(NUM_CLASSES)], "usage": USAGES}
-_EXPECTED = {"label": f"an integer from 0 to {NUM_CLASSES - 1}", "usage": " or ".join(USAGES)}
-_PIXEL_OF = {f"{value:0{digits}}": value for value in range(256) for digits in (1, 2, 3)}
-
-_BYTES_AT_ONCE = 2 << 20
-"""Parsed by one call of pandas: enough to make its own share small, few enough to need little memory."""
-
-_FACES_AT_ONCE = 16
-"""Parsed by one call of NumPy: few enough to stay in the CPU's cache."""
+_BYTES_AT_ONCE = BYTES_AT_ONCE
+_PICTURES_AT_ONCE = 256
 
 
-class CsvTable(NamedTuple):
-    """What a CSV file holds.
-
-    Attributes:
-      faces: all rows in the order of the file; ``labels`` is None if there is no such column.
-      usage: (N,) of str, each one of ``USAGES``; None if there is no such column.
-    """
-
-    faces: Faces
-    usage: np.ndarray | None
-
-
-def read_csv(path: str | os.PathLike, *, require_labels: bool) -> CsvTable:
+def read_csv(path: str | os.PathLike, *, require_labels: bool, skip_broken: bool = False) -> Table:
     """Read a CSV file (plain, .gz, .xz or .zip) in any layout of this module.
 
     Args:
       path: the file.
-      require_labels: whether a file without a column of labels is an error.
+      require_labels: whether a file without labels, or votes for them, is an error.
+      skip_broken: whether pictures that a file names, and that cannot be read, are left out.
 
     Returns:
       The table: images uint8 (N, 48, 48, 1), labels int32 (N,) or None, ids (N,) of str (the file's
-      own, otherwise the row number from 0), usage (N,) of str or None.
+      own, otherwise the picture's path or the row number from 0), usage (N,) of str or None.
 
     Raises:
       UserError: the file cannot be read, or a row is not what it should be; the message names the
         file and the line, the header being line 1.
     """
-    tables = list(read_csv_chunks(path, require_labels=require_labels))
+    tables: list[Table] = []
+    with contextlib.ExitStack() as stack:
+        for table in read_csv_chunks(path, require_labels=require_labels, skip_broken=skip_broken):
+            if PATHS in table.form and not tables:
+                stack.enter_context(announced(f"reading the pictures of {path}"))
+            tables.append(table)
     if not any(len(table.faces) for table in tables):
-        raise UserError(f"{path}: a header but no rows; at least one face was expected")
-    images, labels, ids = (
-        np.concatenate(arrays) if arrays[0] is not None else None
-        for arrays in zip(*((t.faces.images, t.faces.labels, t.faces.ids) for t in tables), strict=True)
-    )
-    usage = None if tables[0].usage is None else np.concatenate([table.usage for table in tables])
-    return CsvTable(Faces(images, labels, ids), usage)
+        broken = next((f"; {note}" for table in tables for note in table.notes), "")
+        raise UserError(f"{path}: a header but no rows; at least one face was expected{broken}")
+    whole = concatenated(tables)
+    check_one_kind(str(path), whole)
+    return whole
 
 
 def read_csv_chunks(
-    path: str | os.PathLike, *, require_labels: bool, skip: int = 0, rows_skipped: int = 0
-) -> Iterator[CsvTable]:
+    path: str | os.PathLike,
+    *,
+    require_labels: bool,
+    skip: int = 0,
+    rows_skipped: int = 0,
+    skip_broken: bool = False,
+) -> Iterator[Table]:
     """Read a CSV file as ``read_csv``, a few hundred faces at a time.
 
     Args:
@@ -88,9 +77,11 @@ def read_csv_chunks(
       require_labels: as for ``read_csv``.
       skip: number of chunks to pass over unparsed.
       rows_skipped: how many rows those have, from which rows without an id are numbered on.
+      skip_broken: as for ``read_csv``.
 
     Yields:
-      Tables of consecutive rows, empty where lines are blank; none if the file is a header alone.
+      Tables of consecutive rows, empty where lines are blank; none if the file is a header alone. The notes
+      of the last one are those on all pictures.
 
     Raises:
       UserError: as ``read_csv``.
@@ -98,36 +89,55 @@ def read_csv_chunks(
     # pandas would unpack the file itself, but not what macOS zips; and it would hold a line without end in
     # memory, and not tell a damaged archive from a bad row.
     source = lines(path)
-    columns = _read_header(path, next(source, b""), require_labels)
-    number, row = 2, rows_skipped
-    for chunk, rows in enumerate(_chunks(source)):
+    header = next(source, b"")
+    layout = read_header(path, header, require_labels)
+    number, row, reader = 2, rows_skipped, PictureReader(skip_broken)
+    for chunk, rows in enumerate(_chunks(source, layout)):
+        if chunk == 0:
+            layout = with_rows(layout, header, rows)
         if chunk >= skip:
-            table = _make_table(_parse_chunk(path, number, rows, columns), row)
+            columns = parse_rows(path, range(number, number + len(rows)), rows, layout)
+            if layout.pixels == "paths":
+                columns = _with_pictures(Path(path), columns, reader)
+            table = _make_table(columns, row, layout)
             row += len(table.faces)
-            yield table
+            yield table._replace(notes=tuple(reader.notes()))
         number += len(rows)
 
 
-def _parse_chunk(
-    path: str | os.PathLike, number: int, rows: list[bytes], columns: list[str]
-) -> dict[str, list]:
-    """Parse rows, of which the first is line ``number``: a list for each column. Raises UserError."""
-    try:
-        return _parse(rows, columns)
-    except ValueError:  # a bad row, or a good one that is not plain
-        numbered = [(n, row) for n, row in enumerate(rows, number) if row.strip()]
-        parsed = [_parse_row(f"{path}, line {n}", row, columns) for n, row in numbered]
-        return {key: [row[key] for row in parsed] for key in _KEYS if key in columns}
-
-
-def _make_table(columns: dict[str, list], row: int) -> CsvTable:
+def _make_table(columns: Columns, row: int, layout: Layout) -> Table:
     """Make the table of parsed rows, which are numbered from ``row``."""
-    images = np.concatenate([np.zeros((0, _PIXELS), np.uint8), *columns["pixels"]])
+    images = np.concatenate([np.zeros((0, PIXELS), np.uint8), *columns["pixels"]])
     count = len(images)
-    labels = np.array(columns["label"]).astype(np.int32) if "label" in columns else None
-    ids = np.array(columns["id"] if "id" in columns else [str(row + n) for n in range(count)], np.str_)
+    labels, found = indexed(columns["label"]) if "label" in columns else (None, FER2013)
+    own = columns.get("id", columns.get("path")) or [str(row + n) for n in range(count)]
     usage = np.array(columns["usage"], np.str_) if "usage" in columns else None
-    return CsvTable(Faces(images.reshape(-1, SIDE, SIDE, 1), labels, ids), usage)
+    votes = np.array([columns[key] for key in VOTES], np.int64).T if VOTES[0] in columns else None
+    faces = Faces(images.reshape(-1, SIDE, SIDE, 1), labels, np.array(own, np.str_))
+    return Table(faces, usage, found, np.array(columns["lines"], np.int64), votes, layout.form())
+
+
+def _with_pictures(path: Path, columns: Columns, reader: PictureReader) -> Columns:
+    """Read the pictures that rows name, relative to the CSV file; leave out the rows of broken ones.
+
+    Raises UserError, with the line, if one cannot be read and ``reader`` does not leave it out.
+    """
+    faces, kept = [], []
+    for place, (line, name) in enumerate(zip(columns["lines"], columns["path"], strict=True)):
+        try:
+            face = reader.read(_path_of(path, name.strip()))
+        except UserError as error:
+            raise UserError(f"{path}, line {line}: {error}") from error
+        if face is not None:
+            faces.append(face.reshape(1, -1))
+            kept.append(place)
+    return {key: [values[place] for place in kept] for key, values in columns.items()} | {"pixels": faces}
+
+
+def _path_of(path: Path, name: str) -> Path:
+    """The path of a picture; Windows' ``\\`` stands between folders where there is no file of that name."""
+    found = path.parent / name
+    return path.parent / name.replace("\\", "/") if "\\" in name and not found.exists() else found
 
 
 def write_homework_csv(path: str | os.PathLike, faces: Faces) -> None:
@@ -147,149 +157,15 @@ def write_homework_csv(path: str | os.PathLike, faces: Faces) -> None:
         raise UserError(f"{path}: {os_reason(error)}; a place to write to was expected") from error
 
 
-def _read_header(path: str | os.PathLike, line: bytes, require_labels: bool) -> list[str]:
-    """Read which column is which: one of ``_KEYS`` for each, or its number where it is ignored.
-
-    Case and blanks around a name do not matter. Raises UserError if a column is missing or there twice.
-    """
-    if not line:
-        raise UserError(f"{path}: the file is empty; a CSV file with the columns {LAYOUTS} was expected")
-    names = [name.strip().lower() for name in _fields(line.removeprefix(codecs.BOM_UTF8))]
-    if any("\0" in name or name != _readable(name) for name in names):
-        raise UserError(
-            f"{path}: not a text file in UTF-8; a CSV file with the columns {LAYOUTS} was expected, "
-            "plain or as .gz, .xz or .zip"
-        )
-    if any("\r" in name for name in names):
-        raise UserError(
-            f"{path}: its lines end in carriage returns alone; save it with the line ends of Unix or Windows"
-        )
-    columns = [_KEY_OF.get(name, str(number)) for number, name in enumerate(names)]
-    for key in _KEYS:
-        if columns.count(key) > 1:
-            same = [_show(name) for name in names if _KEY_OF.get(name) == key]
-            raise UserError(
-                f"{path}, line 1: {same[0]} and {same[1]} name the same thing; one such column was expected"
-            )
-    if "pixels" not in columns or (require_labels and "label" not in columns):
-        missing = "labels ('label' or 'emotion')" if "pixels" in columns else "pixels ('feature' or 'pixels')"
-        among = ", ".join(map(_show, names[:8])) + (", ..." if len(names) > 8 else "")
-        raise UserError(
-            f"{path}, line 1: no column of {missing} among {among}; the columns {LAYOUTS} were expected"
-        )
-    return columns
-
-
-def _chunks(source: Iterator[bytes]) -> Iterator[list[bytes]]:
-    """Gather lines to lists of about ``_BYTES_AT_ONCE`` in all."""
+def _chunks(source: Iterator[bytes], layout: Layout) -> Iterator[list[bytes]]:
+    """Gather lines to lists of about ``_BYTES_AT_ONCE`` in all, and of few pictures."""
+    most = _PICTURES_AT_ONCE if layout.pixels == "paths" else _BYTES_AT_ONCE
     rows, size = [], 0
     for row in source:
         rows.append(row)
         size += len(row)
-        if size >= _BYTES_AT_ONCE:
+        if size >= _BYTES_AT_ONCE or len(rows) >= most:
             yield rows
             rows, size = [], 0
     if rows:
         yield rows
-
-
-def _parse(rows: list[bytes], columns: list[str]) -> dict[str, list]:
-    """Parse rows with pandas: a list for each column, with what ``_parse_row`` would make of the rows.
-
-    Raises ValueError if a row is bad, or so odd that pandas might take it for another.
-    """
-    # pandas goes by the first row: this one has as many fields as the header. Otherwise, it would take what
-    # further rows have too much for their names, and skip a byte order mark.
-    text = b"".join([b"," * (len(columns) - 1), b"\n", *rows])
-    if b"\r" in text:
-        text = text.replace(b"\r\n", b"\n")
-    longest = max(map(len, rows))
-    if b"\r" in text or b"\0" in text or len(columns) > 100 or len(rows) * longest > 4 * _BYTES_AT_ONCE:
-        raise ValueError("rows or fields that pandas would cut off, or need much time or memory for")
-    # The pixels stay bytes, which takes half the time.
-    kinds = dict.fromkeys(columns, object) | {"pixels": f"S{longest}"}
-    options = {"header": None, "na_filter": False, "skip_blank_lines": False, "low_memory": False}
-    table = pd.read_csv(io.BytesIO(text), names=columns, dtype=kinds, **options)[1:]
-    part = {key: table[key].tolist() for key in _KEYS if key in columns}
-    unknown = any(set(part[key]) - set(_ALLOWED[key]) for key in part.keys() & _ALLOWED)
-    # An open quote joins lines to a row. An empty last field may be one that pandas added to a short row.
-    if unknown or len(table) != len(rows) or not all(table[columns[-1]]):
-        raise ValueError("a label or usage that is not allowed, or an open quote, or a short row")
-    starts = range(0, len(rows), _FACES_AT_ONCE)
-    return part | {"pixels": [_parse_pixels(part["pixels"][at : at + _FACES_AT_ONCE]) for at in starts]}
-
-
-def _parse_pixels(rows: list[bytes]) -> np.ndarray:
-    """Parse the pixels of some rows: uint8 (rows, 2304). Raises ValueError if one of them is bad."""
-    # Three blanks in front let every look to the left below stay inside.
-    text = np.frombuffer(b"   " + b"\n".join(rows) + b"\n", np.uint8)
-    digit = text - np.uint8(ord("0"))  # unsigned: what sorts before "0" wraps around to above 9
-    is_digit, row_end = digit < 10, text == ord("\n")
-    last = np.flatnonzero(is_digit[:-1] > is_digit[1:])  # where a number ends
-    # For each place from the third on, the number of at most three digits that ends there.
-    digit *= is_digit
-    tens = digit[:-1] * is_digit[1:]
-    hundreds = tens[:-1] * is_digit[2:]
-    value = (digit[2:] + tens[1:] * np.uint8(10) + hundreds * np.uint16(100))[last - 2]
-    if (
-        np.any(np.diff(np.searchsorted(last, np.flatnonzero(row_end)), prepend=0) != _PIXELS)
-        or not np.all(is_digit | row_end | (text == ord(" ")))
-        or np.any(is_digit[:-3] & is_digit[1:-2] & is_digit[2:-1] & is_digit[3:])
-        or np.any(value > 255)
-    ):
-        raise ValueError("not 2304 integers from 0 to 255 separated by blanks")
-    return value.astype(np.uint8).reshape(-1, _PIXELS)
-
-
-def _parse_row(place: str, line: bytes, columns: list[str]) -> dict[str, Any]:
-    """Parse a row slowly, in plain Python: the value of each column, of the pixels uint8 (1, 2304).
-
-    Raises UserError if it is bad; the message starts with ``place``.
-    """
-
-    def fail(found: str, expected: str) -> NoReturn:
-        raise UserError(f"{place}: {found}; expected {expected}")
-
-    fields = _fields(line)
-    if b"\0" in line:
-        fail("a NUL byte", "text; the file is damaged")
-    if len(fields) != len(columns):
-        fail(f"{len(fields)} fields", f"{len(columns)} as in the header")
-    row: dict[str, Any] = dict(zip(columns, fields, strict=True))
-    for key, expected in _EXPECTED.items():
-        if key in row:
-            field, row[key] = row[key], row[key].strip(whitespace)
-            if row[key] not in _ALLOWED[key]:
-                fail(f"the {key} is {_show(field)}", expected)
-    if "id" in row and row["id"] != _readable(row["id"]):
-        fail(f"the id is {_show(row['id'])}", "text in UTF-8")
-    words = list(filter(None, row["pixels"].split(" ")))
-    pixels = list(map(_PIXEL_OF.get, words))
-    if None in pixels:
-        bad = pixels.index(None)
-        fail(f"pixel {bad + 1} is {_show(words[bad])}", "an integer from 0 to 255")
-    if len(pixels) != _PIXELS:
-        fail(f"{len(pixels)} pixels", f"{_PIXELS} ({SIDE} x {SIDE})")
-    return row | {"pixels": np.frombuffer(bytes(pixels), np.uint8).reshape(1, -1)}
-
-
-def _fields(line: bytes) -> list[str]:
-    """Split a line at its commas; the csv module's care is needed only where there are quotes."""
-    text = line.decode(errors="surrogateescape")
-    if '"' not in text:
-        return text.rstrip("\r\n").split(",")
-    try:
-        return next(csv.reader([text]))
-    except csv.Error:  # a carriage return inside a line, or a field without end
-        return []
-
-
-def _readable(field: str) -> str:
-    """Put a replacement character for each byte that is not UTF-8."""
-    return field.encode(errors="surrogateescape").decode(errors="replace")
-
-
-def _show(field: str) -> str:
-    """Put a field in quotes, on one line and of bounded length."""
-    text = _readable(field)
-    return repr(text if len(text) <= 20 else text[:20] + "...")

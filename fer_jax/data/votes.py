@@ -49,7 +49,7 @@ def read_votes(path: str | os.PathLike) -> Votes:
 
 def votes_of(table: pd.DataFrame, path: str | os.PathLike) -> Votes:
     """Take the votes from a table of strings, whose columns are found by name. Raises UserError."""
-    names = {_column(name): name for name in table.columns}
+    names = {column_of(name): name for name in table.columns}
     missing = [name for name in COLUMNS if name not in names]
     if missing:
         raise UserError(
@@ -109,7 +109,7 @@ def label_by_votes(faces: Faces, counts: np.ndarray, *, target: str) -> Faces:
     return faces.take(kept).labelled(labels[kept], distributions[kept])
 
 
-def _column(name: str) -> str:
+def column_of(name: str) -> str:
     """The name of a column, one of ``COLUMNS`` where it is one of these expressions."""
     name = name.strip().lower().removeprefix("\ufeff")
     return expression_of(name) or name

@@ -113,7 +113,8 @@ def _load_faces(classifier: Classifier, source: str | None, **finding: Any) -> F
     """Load the faces of ``source``, otherwise those of ``config["split"]`` of the run's data set."""
     config = classifier.config
     if source is not None:
-        return _faces_of_input(source, **finding)
+        meaning = {"known": classifier.labels, "classes": config.get("classes", "")}
+        return _faces_of_input(source, **meaning, **finding)
     try:
         splits = load_dataset(config)
     except UserError as error:
@@ -122,13 +123,13 @@ def _load_faces(classifier: Classifier, source: str | None, **finding: Any) -> F
     return relabel(faces, splits.labels, classifier.labels)[0]
 
 
-def _faces_of_input(source: str, **finding: Any) -> Faces:
+def _faces_of_input(source: str, **options: Any) -> Faces:
     """Load the faces of a CSV file, or the first that are found in pictures, as ``--mode=predict`` does.
 
-    Without labels there are no mistakes to find, so that few faces are needed. ``finding`` is as in
-    ``photos.faces_of``. Raises UserError.
+    Without labels there are no mistakes to find, so that few faces are needed. ``options`` are those of
+    ``load_unlabelled``. Raises UserError.
     """
-    faces = load_unlabelled(source, most=_MOST_FACES, say=print, **finding)
+    faces = load_unlabelled(source, most=_MOST_FACES, say=print, **options)
     flat = faces.ids[~has_contrast(faces.images)]
     if len(flat) == len(faces):
         raise refuse_flat(source, len(faces))

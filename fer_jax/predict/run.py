@@ -79,7 +79,8 @@ def _predict(command: Command, source: str, output: Path) -> None:
     if camera:
         predict_camera(int(camera[1]), settings, output)
     elif found is None:
-        predict_csv(source, predict, output, key=key, **options)
+        classes = networks[0][0].config.get("classes", "")
+        predict_csv(source, predict, output, key=key, classes=classes, **options)
     else:
         photos = functools.partial(
             predict_photos, source, predict, found=found, key=key, **finding, **options

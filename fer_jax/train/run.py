@@ -17,6 +17,7 @@ from fer_jax.runtime.command import Command, Config
 from fer_jax.runtime.sharding import make_mesh
 from fer_jax.train import announce
 from fer_jax.train.batches import Batch
+from fer_jax.train.check_numbers import check_numbers
 from fer_jax.train.environment import environment
 from fer_jax.train.epochs import Position, is_finished, position_of
 from fer_jax.train.folder import RunFolder
@@ -92,6 +93,8 @@ def _load_data(config: Config, folder: RunFolder, record: Record | None) -> tupl
             f"{folder.path}: holds a run on other data than {config['dataset']} gives now; add --workdir=DIR"
         )
     announce.data(config["dataset"], splits, time.monotonic() - started)
+    if record is None and distributed.is_first() and (line := check_numbers(splits)):
+        print(f"  {line}")
     return splits, data
 
 
