@@ -52,6 +52,7 @@ class Reference(nn.Module):
     """The network of the comparison, made of the package's layers."""
 
     dtype: jnp.dtype = jnp.float32
+    num_classes: int = 7
 
     @nn.compact
     def __call__(self, x, *, train):
@@ -61,7 +62,7 @@ class Reference(nn.Module):
             if index in REFERENCE_POOL_AFTER:
                 x = layers.max_pool_2x2(x)
         x = nn.relu(nn.Dense(REFERENCE_HIDDEN, dtype=self.dtype)(x.reshape(x.shape[0], -1)))
-        return nn.Dense(7)(x.astype(jnp.float32))
+        return nn.Dense(self.num_classes)(x.astype(jnp.float32))
 
 
 def prepare(benchmark: str, network: str, stack: str) -> Work:
