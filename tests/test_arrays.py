@@ -10,7 +10,8 @@ from PIL import Image
 
 from fer_jax.data.arrays import to_faces
 from fer_jax.data.class_names import EIGHT
-from fer_jax.data.load import load_splits, load_unlabelled
+from fer_jax.data.inputs import load_unlabelled
+from fer_jax.data.load import load_splits
 from fer_jax.data.read_table import read_table, read_table_chunks
 from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError

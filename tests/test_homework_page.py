@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from fer_jax.data import load
+from fer_jax.data import inputs
 
 PAGE = Path(__file__).parents[1] / "docs" / "homework.md"
 
@@ -14,6 +14,6 @@ def test_drawn_files(tmp_path, monkeypatch):
     exec(code.replace("2000", "21").replace("700", "14"), {})
     heads = {path.name: path.read_text().splitlines()[0] for path in tmp_path.iterdir()}
     assert heads == {"train.csv": "label,feature", "test.csv": "id,feature"}
-    faces = load.load_unlabelled(tmp_path / "test.csv")
+    faces = inputs.load_unlabelled(tmp_path / "test.csv")
     assert len(faces) == 14
     assert faces.labels is None

@@ -10,13 +10,12 @@ from PIL import Image
 
 from fer_jax.data.contrast import has_contrast
 from fer_jax.data.faces import digest
+from fer_jax.data.inputs import find_input, load_unlabelled
 from fer_jax.data.load import (
-    find_input,
     labelled_faces,
     load_dataset,
     load_splits,
     load_to_score,
-    load_unlabelled,
 )
 from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError

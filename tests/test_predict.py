@@ -16,7 +16,7 @@ from PIL import Image
 import fer_jax
 from fer_jax.data import read_csv as reading
 from fer_jax.data.faces import Faces
-from fer_jax.data.load import find_input
+from fer_jax.data.inputs import find_input
 from fer_jax.data.read_csv import write_homework_csv
 from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.errors import UserError

@@ -11,7 +11,7 @@ from PIL import Image
 
 from fer_jax.data import kinds, read_pictures
 from fer_jax.data.find_pictures import describe, find_pictures
-from fer_jax.data.load import find_input, load_unlabelled
+from fer_jax.data.inputs import find_input, load_unlabelled
 from fer_jax.data.picture_folders import read_picture_set
 from fer_jax.data.read_pictures import load_picture, read_picture
 from fer_jax.errors import UserError

@@ -18,7 +18,7 @@ import clips
 from commands import MAIN, run_main
 from fer_jax.data import photos, video
 from fer_jax.data.find_pictures import describe, find_pictures
-from fer_jax.data.load import find_input
+from fer_jax.data.inputs import find_input
 from fer_jax.data.video import expected_frames, open_video, read_frames
 from fer_jax.data.video_writer import VideoWriter
 from fer_jax.errors import UserError

@@ -14,7 +14,8 @@ from fer_jax.classifier import Classifier
 from fer_jax.data.class_names import relabel
 from fer_jax.data.contrast import describe_flat, has_contrast, refuse_flat
 from fer_jax.data.faces import Faces
-from fer_jax.data.load import labelled_faces, load_dataset, load_unlabelled
+from fer_jax.data.inputs import load_unlabelled
+from fer_jax.data.load import labelled_faces, load_dataset
 from fer_jax.errors import UserError
 from fer_jax.explain import saliency, sheets
 from fer_jax.explain.ascent import first_kernels, make_ascent

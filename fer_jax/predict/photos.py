@@ -13,7 +13,7 @@ import numpy as np
 from fer_jax.data import photos
 from fer_jax.data.contrast import describe_flat, has_contrast, refuse_flat
 from fer_jax.data.find_pictures import CLOSED, Found, describe
-from fer_jax.data.load import find_input
+from fer_jax.data.inputs import find_input
 from fer_jax.data.photos import Photo
 from fer_jax.data.read_pictures import MarkedCopy
 from fer_jax.errors import UserError

@@ -17,8 +17,8 @@ from fer_jax.checkpoints.choose import choose_all, views_of_photos
 from fer_jax.classifier import Classifier
 from fer_jax.data.detectors import make_detector
 from fer_jax.data.find_pictures import CLOSED, Found, describe
+from fer_jax.data.inputs import find_input
 from fer_jax.data.kinds import SUFFIXES, VIDEO_SUFFIXES
-from fer_jax.data.load import find_input
 from fer_jax.data.photos import faces_of
 from fer_jax.errors import UserError
 from fer_jax.predict.faces import predict_csv
