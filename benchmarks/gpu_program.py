@@ -114,8 +114,8 @@ def _reference_network() -> contextlib.AbstractContextManager:
     """Let recipes have the plain network of benchmarks/README.md."""
     from stacks.fer_jax_stack import Reference
 
-    def create(name: str, options: dict[str, Any]) -> Reference:
-        return Reference(jnp.dtype(options["dtype"]))
+    def create(name: str, options: dict[str, Any], num_classes: int) -> Reference:
+        return Reference(jnp.dtype(options["dtype"]), num_classes)
 
     return mock.patch.object(recipe, "create_model", create)
 

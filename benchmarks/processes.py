@@ -17,13 +17,24 @@ class StackFailed(Exception):
 
 
 class Worker:
-    """A process that runs worker.py, and how many calls make a turn of about ``seconds``."""
+    """A process that runs worker.py, and how many calls make a turn of about ``seconds``.
 
-    def __init__(self, benchmark: str, network: str, stack: str, seconds: float) -> None:
+    Call ``wait``, then ``settle``, then ``measure`` for each turn.
+    """
+
+    def __init__(self, benchmark: str, network: str, stack: str, **environment: str) -> None:
+        """Start the process, with more variables of the environment."""
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
-        self._process = _start(benchmark, network, stack, stderr=self._errors)
-        self._items = self._read()["items"]
+        variables = os.environ | environment
+        self._process = _start(benchmark, network, stack, stderr=self._errors, env=variables)
         self._calls = 1
+
+    def wait(self) -> None:
+        """Wait until the stack is set up. Raises StackFailed if it cannot be."""
+        self._items = self._read()["items"]
+
+    def settle(self, seconds: float) -> None:
+        """Find how many calls make a turn of about ``seconds``."""
         # The first turns still settle: they find the number of calls, and are not kept.
         for _ in range(3):
             took = self._time() / self._calls
@@ -37,6 +48,10 @@ class Worker:
         if self._items:
             return self._items * self._calls / took, "images/s"
         return took / self._calls, "s"
+
+    def kill(self) -> None:
+        """End the process at once; a ``wait`` in another thread fails."""
+        self._process.kill()
 
     def close(self) -> None:
         self._process.stdin.close()

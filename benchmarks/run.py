@@ -93,8 +93,11 @@ def measure(
     workers = {}
     for stack in stacks:
         try:
-            workers[stack] = Worker(benchmark, network, stack, seconds)
+            workers[stack] = worker = Worker(benchmark, network, stack)
+            worker.wait()
+            worker.settle(seconds)
         except StackFailed as error:
+            del workers[stack]
             print(f"{benchmark} {network} {stack}: left out; {error}", flush=True)
     figures = {stack: [] for stack in workers}
     unit = "s"

@@ -80,6 +80,9 @@ def get_config() -> ConfigDict:
     config.nonfinite = "stop"  # or 'skip': what to do when a loss or gradient is not finite
     config.ema_decay = 0.998  # of averaged weights, which are evaluated and saved; 0 for no averages
     config.patience = 0  # epochs without a better validation accuracy before training stops; 0 for no stop
+    # Minutes of work that a kill may lose, or one epoch if that is longer; 0 saves after every epoch. A run
+    # that ends or is stopped by a signal is always saved. No part of a run.
+    config.checkpoint_minutes = 1.0
     config.tensorboard = False  # write event files for TensorBoard to tensorboard/ in the workdir
     config.seeds = 1  # number of runs, with seeds from seed on, each in a folder of the workdir
     config.seed = 0  # for initial weights, order, augmentation, dropout, drawn splits and drawn faces

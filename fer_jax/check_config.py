@@ -58,6 +58,7 @@ _FROM_ZERO = {
     "mixup_alpha": 1_000,
     "cutmix_alpha": 1_000,
     "patience": _MOST_EPOCHS,
+    "checkpoint_minutes": 1_000_000,
     "seed": 2**63 - 1,
     "synthetic.num_test": _MOST_DRAWN,
     "augmentation.rotation_range": 360,

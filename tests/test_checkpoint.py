@@ -119,12 +119,15 @@ def test_resumed_run_is_the_same_run(tmp_path, monkeypatch, no_plots, capsys, tr
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     trained_run(whole, balance="sampling", epochs=3)
 
-    def interrupt(_, rows):
+    real = outputs.write_metrics
+
+    def interrupt(workdir, rows):
+        real(workdir, rows)
         if len(rows) == 2:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(outputs, "save_curves", interrupt)
+        patch.setattr(outputs, "write_metrics", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run_training(config, parts)
     assert len(read_rows(parts)) == 2
@@ -164,7 +167,7 @@ def test_early_stopping(tmp_path, monkeypatch, no_plots, capsys):
         confusion[0, 1] = 10 - confusion[0, 0]
         return evaluate.Evaluation(confusion, 1.0, empty_bins())
 
-    monkeypatch.setattr(recipe, "evaluate", scripted)
+    monkeypatch.setattr(recipe, "evaluate_batches", scripted)
     config = tiny(epochs=6, patience=2)
     run_training(config, tmp_path)
     assert [r["val_accuracy"] for r in read_rows(tmp_path)] == [0.2, 0.5, 0.4, 0.5]

@@ -55,12 +55,15 @@ def fill(disk):
 def train_and(after_epoch, event, where):
     """Trains; ``event()`` happens once an epoch is done and saved -> the one line of the error."""
 
-    def watch(_, rows):
+    real = outputs.write_metrics
+
+    def watch(workdir, rows):
+        real(workdir, rows)
         if len(rows) == after_epoch:
             event()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(outputs, "save_curves", watch)
+        patch.setattr(outputs, "write_metrics", watch)
         with pytest.raises(UserError) as caught:
             run_training(CONFIG, where)
     assert "\n" not in str(caught.value)

@@ -33,6 +33,7 @@ FIELDS = {
     "synthetic.num_test": 0,
     "batch_size": 16,
     "epochs": 4,
+    "checkpoint_minutes": 0.0,
     # Muon and Adam would make much of the last digits of small gradients.
     "optimizer": "sgd",
     "learning_rate": 0.02,

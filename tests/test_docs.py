@@ -47,6 +47,8 @@ ELSEWHERE = {
     "--mode=serve": "tests/test_serve.py",
     "pack_weights": "tests/test_shipped.py",
     "benchmarks/run.py": "tests/test_benchmarks.py",
+    "benchmarks/gpu.py": "tests/test_gpu.py",
+    "benchmarks/pack_for_gpu.py": "tests/test_gpu.py",
     "benchmarks/int8.py": "tests/test_benchmarks.py",
     "benchmarks/accuracy.py --csv=fer2013.csv runs/": "runs of docs/accuracy.md; tests/test_benchmarks.py",
     "benchmarks/ablations.py --csv=fer2013.csv --only=plain,taught": "as the one with all rows",

@@ -48,14 +48,25 @@ def test_launches_of_a_program_are_counted():
     importlib.util.find_spec("jax_cuda13_plugin") is None,
     reason="needs JAX's build for CUDA (benchmarks/requirements-gpu-program.txt)",
 )
-@pytest.mark.parametrize(("optimizer", "most"), [("adam", 100), ("muon", 120)])
-def test_a_step_launches_few_kernels(optimizer, most, tmp_path):
-    """Of the network of four convolutions."""
-    command = [sys.executable, SCRIPT, "--only=reference", f"--optimizers={optimizer}", "--dtypes=float32"]
+@pytest.mark.parametrize(
+    ("network", "optimizer", "most"),
+    [
+        ("reference", "adam", 100),
+        ("reference", "muon", 120),
+        *(
+            pytest.param(network, optimizer, most, marks=pytest.mark.nightly)
+            for network in ("cnn", "best")
+            for optimizer, most in (("adam", 155), ("muon", 190))
+        ),
+    ],
+)
+def test_a_step_launches_few_kernels(network, optimizer, most):
+    """No more than benchmarks/README.md has, and some that another release of XLA may add."""
+    command = [sys.executable, SCRIPT, f"--only={network}", f"--optimizers={optimizer}", "--dtypes=float32"]
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     row = dict(zip(done.stdout.splitlines()[0].split(), done.stdout.splitlines()[1].split(), strict=False))
     assert int(row["kernels"]) <= most
-    assert int(row["library_calls"]) < 30
+    assert int(row["library_calls"]) < (30 if network == "reference" else 55)
     assert int(row["loops"]) == (optimizer == "muon")

@@ -23,6 +23,7 @@ TINY = {
     "mlp.hidden": (8,),
     "batch_size": 16,
     "epochs": 2,
+    "checkpoint_minutes": 0.0,
 }
 
 

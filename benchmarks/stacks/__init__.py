@@ -4,12 +4,13 @@ A module here has ``prepare(benchmark, network, stack) -> Work`` and imports its
 that each stack runs in a process that holds no other.
 """
 
+import os
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-BATCH_SIZE = 128
+BATCH_SIZE = int(os.environ.get("FER_JAX_BENCHMARK_BATCH", 128))
 REFERENCE_WIDTHS = (64, 64, 128, 128)
 REFERENCE_POOL_AFTER = (0, 1, 3)
 REFERENCE_HIDDEN = 512
@@ -40,14 +41,18 @@ def unit_faces() -> tuple[np.ndarray, np.ndarray]:
     return images.astype(np.float32) / 255, labels
 
 
-def cnn_sizes() -> dict:
-    """``widths``, ``blocks``, ``activation`` and ``dropout`` of configs/cnn.py."""
+SMALL = {"widths": (4, 8), "blocks": (1, 1)}
+"""Sizes of the network ``small``, by which the tests run what is for large ones."""
+
+
+def cnn_sizes(network: str = "cnn") -> dict:
+    """``widths``, ``blocks``, ``activation`` and ``dropout`` of configs/cnn.py; ``small`` has fewer."""
     from configs import cnn
 
     sizes = cnn.get_config().cnn.to_dict()
     # The same in all stacks.
     del sizes["dtype"], sizes["stem_stride"]
-    return sizes
+    return sizes | (SMALL if network == "small" else {})
 
 
 def prepare(benchmark: str, network: str, stack: str) -> Work:

@@ -32,6 +32,7 @@ from stacks import (  # noqa: E402
     REFERENCE_POOL_AFTER,
     REFERENCE_WIDTHS,
     Work,
+    cnn_sizes,
     random_faces,
 )
 
@@ -51,6 +52,7 @@ class Reference(nn.Module):
     """The network of the comparison, made of the package's layers."""
 
     dtype: jnp.dtype = jnp.float32
+    num_classes: int = 7
 
     @nn.compact
     def __call__(self, x, *, train):
@@ -60,7 +62,7 @@ class Reference(nn.Module):
             if index in REFERENCE_POOL_AFTER:
                 x = layers.max_pool_2x2(x)
         x = nn.relu(nn.Dense(REFERENCE_HIDDEN, dtype=self.dtype)(x.reshape(x.shape[0], -1)))
-        return nn.Dense(7)(x.astype(jnp.float32))
+        return nn.Dense(self.num_classes)(x.astype(jnp.float32))
 
 
 def prepare(benchmark: str, network: str, stack: str) -> Work:
@@ -72,7 +74,7 @@ def prepare(benchmark: str, network: str, stack: str) -> Work:
     if network == "reference":
         model = Reference(jnp.dtype(dtype))
     else:
-        model = create_model("cnn", config.cnn.to_dict() | {"dtype": dtype})
+        model = create_model("cnn", config.cnn.to_dict() | cnn_sizes(network) | {"dtype": dtype})
     if benchmark == "evaluate":
         return _evaluate(model, images, labels)
     if benchmark == "loop_share":
@@ -133,7 +135,7 @@ def _loop(setup: Setup) -> Work:
     """A call is an epoch by the loop of main.py, with its progress and its watch on the loss."""
     program, state, data, key = setup
     order = functools.partial(epoch_order, key, batch_size=BATCH_SIZE)
-    hooks = Hooks(on_epoch=lambda state, rows: None)
+    hooks = Hooks(on_epoch=lambda state, position: None)
 
     def run(calls):
         nonlocal state

@@ -15,10 +15,10 @@ _OF_DATA = ("dataset", "classes", "votes", "vote_target")
 EVALUATION_FIELDS = (*_OF_DATA, "split", "views", "batch_size", "cache", "skip_broken")
 """Fields that a command may change after training; all others come from the checkpoint."""
 
-_OF_THE_COMMAND = ("serve.", "video.", "detector", "faces")
+_OF_THE_COMMAND = ("serve.", "video.", "detector", "faces", "checkpoint_minutes")
 _OF_THE_COMMAND += ("distributed", "coordinator_address", "num_processes", "process_id")
 """Fields, or their beginnings, that affect no run: where a command listens, how it finds faces in photos
-and videos, which processes take part."""
+and videos, how often it saves, which processes take part."""
 
 _YOUNGER = {
     "initial_weights": "",

@@ -1,6 +1,6 @@
 """Evaluate a network on a split, each image exactly once: scores per batch, added up on the device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -96,15 +96,37 @@ def evaluate(
       batch_size: images at a time, a multiple of the devices; the figures do not depend on it.
       mesh: devices that share each batch; None for one device.
     """
+    batches = placed_batches(images, labels, batch_size=batch_size, mesh=mesh)
+    options = {"num_classes": num_classes, "mesh": mesh}
+    return evaluate_batches(eval_step, variables, normalization, batches, len(images), **options)
+
+
+def placed_batches(
+    images: np.ndarray, labels: np.ndarray, *, batch_size: int, mesh: Mesh | None = None
+) -> Iterator[tuple]:
+    """Yield the batches of ``evaluate``: images, labels and mask; on the devices of ``mesh`` unless None."""
+    for rows, mask in padded_batches(len(images), batch_size):
+        batch = images[rows], labels[rows], mask
+        yield batch if mesh is None else share_out(mesh, batch)
+
+
+def evaluate_batches(
+    eval_step: Callable,
+    variables: dict[str, Any],
+    normalization: Normalization,
+    batches: Iterable[tuple],
+    count: int,
+    *,
+    num_classes: int,
+    mesh: Mesh | None = None,
+) -> Evaluation:
+    """Evaluate, as ``evaluate`` does, batches from ``placed_batches`` that hold ``count`` images in all."""
     scores = empty_scores(num_classes)
     if mesh is not None:
         scores, normalization = replicate(mesh, (scores, normalization))
-    for rows, mask in padded_batches(len(images), batch_size):
-        batch = images[rows], labels[rows], mask
-        if mesh is not None:
-            batch = share_out(mesh, batch)
+    for batch in batches:
         scores = eval_step(scores, variables, normalization, *batch)
-    return _to_host(scores, len(images))
+    return _to_host(scores, count)
 
 
 def _to_host(scores: Scores, count: int) -> Evaluation:

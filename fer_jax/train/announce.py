@@ -120,6 +120,14 @@ def where_stopped(position: Position, *, finished: bool) -> str:
     return "stopped before the first step"
 
 
+def where_saved(position: Position) -> str:
+    """The part of a message that names the checkpoint at ``position``."""
+    if position.steps:
+        return f"within epoch {position.epoch} (step {position.first_step + position.steps})"
+    rows = position.rows
+    return f"epoch {rows[-1]['epoch']} (step {position.first_step})" if rows else "none yet"
+
+
 def last_and_best(rows: list[Row], workdir: Path) -> None:
     """Print a table of the last epoch and the best one."""
     last, best = rows[-1], best_row(rows)

@@ -19,9 +19,10 @@ from fer_jax.runtime.command import Config
 from fer_jax.runtime.distributed import first_process, from_first
 from fer_jax.runtime.files import os_reason, write_json, write_text
 from fer_jax.runtime.lock import locked
-from fer_jax.train import outputs
+from fer_jax.train import announce, outputs
 from fer_jax.train.environment import environment_changes
 from fer_jax.train.epochs import Position, Row
+from fer_jax.train.saver import Saver
 from fer_jax.train.state import TrainState
 from fer_jax.transforms.normalize import Normalization
 
@@ -37,7 +38,8 @@ class RunFolder:
         self.path = workdir
         self._held = contextlib.ExitStack()
         self._begun = False
-        self._checkpoints: save.Checkpoints | None = None
+        self._saver: Saver | None = None
+        self._curves = outputs.Curves(workdir)
         self._events: outputs.EventWriter | None = None
 
     @contextlib.contextmanager
@@ -124,7 +126,8 @@ class RunFolder:
     @first_process
     def write_rows(self, rows: list[Row]) -> None:
         """Write metrics.jsonl and curves.png."""
-        outputs.write_rows(self.path, rows)
+        outputs.write_metrics(self.path, rows)
+        outputs.save_curves(self.path / "curves.png", rows)
 
     @first_process
     def save_augmented_faces(self, images: np.ndarray, augmentation: dict[str, Any]) -> None:
@@ -132,38 +135,54 @@ class RunFolder:
         outputs.save_augmented_faces(self.path / "augmented.png", images, augmentation)
 
     @contextlib.contextmanager
-    def writing(self, rows: list[Row], tensorboard: bool) -> Iterator[None]:
-        """Allow ``save`` within the block; everything is written at its end.
+    def writing(self, start: Position, normalization: Normalization, record: Record) -> Iterator[None]:
+        """Allow ``end_epoch`` and ``finish`` within the block; everything is written at its end.
 
-        Raises UserError if something could not be written.
+        ``start`` is where training begins, ``record`` that of a new run. Raises UserError if something could
+        not be written.
         """
         with contextlib.ExitStack() as stack:
-            self._open_outputs(stack, rows, tensorboard)
+            self._open_outputs(stack, start, normalization, record)
             yield
             first_process(stack.close)()
 
     @first_process
-    def _open_outputs(self, stack: contextlib.ExitStack, rows: list[Row], tensorboard: bool) -> None:
-        self._checkpoints = stack.enter_context(save.open_checkpoints(self.path))
-        if tensorboard:
-            self._events = outputs.EventWriter(self.path / "tensorboard", rows)
+    def _open_outputs(
+        self, stack: contextlib.ExitStack, start: Position, normalization: Normalization, record: Record
+    ) -> None:
+        checkpoints = stack.enter_context(save.open_checkpoints(self.path))
+
+        def write(state: TrainState, position: Position) -> None:
+            step, weights = position.first_step + position.steps, Weights(state.variables(), normalization)
+            here = record._replace(rows=position.rows, position=position.within_epoch())
+            save.save(checkpoints, step, state, weights, here)
+
+        self._saver = Saver(write, start, seconds=60 * record.config["checkpoint_minutes"])
+        if record.config["tensorboard"]:
+            self._events = outputs.EventWriter(self.path / "tensorboard", start.rows)
             stack.callback(self._events.close)
 
     @first_process
-    def save(
-        self, normalization: Normalization, record: Record, state: TrainState, position: Position
-    ) -> None:
-        """Save a checkpoint at ``position``; at the end of an epoch also its metrics, curves and events.
+    def end_epoch(self, state: TrainState, position: Position) -> None:
+        """Write an epoch's metrics and events, and where it is time to also a checkpoint and the curves."""
+        self._saver.end_epoch(state, position)
+        outputs.write_metrics(self.path, position.rows)
+        if self._events:
+            self._events.add(position.rows[-1])
+        self._curves.add(position.rows)
 
-        ``record`` is that of a new run.
-        """
-        record = record._replace(rows=position.rows, position=position.within_epoch())
-        step = position.first_step + position.steps
-        save.save(self._checkpoints, step, state, Weights(state.variables(), normalization), record)
-        if not position.steps:
-            outputs.write_rows(self.path, position.rows)
-            if self._events:
-                self._events.add(position.rows[-1])
+    @first_process
+    def finish(self, state: TrainState, position: Position) -> None:
+        """Save a checkpoint at the end of training, at ``position``, and draw the curves to there."""
+        self._saver.save(state, position)
+        self._curves.finish()
+
+    @first_process
+    def fail(self) -> str:
+        """Save the best epoch and draw the curves before training fails -> where the last checkpoint is."""
+        self._saver.save_best()
+        self._curves.finish()
+        return announce.where_saved(self._saver.last)
 
     @first_process
     def score_best(self, config: Config, splits: Splits) -> None:

@@ -15,7 +15,7 @@ from fer_jax.errors import UserError
 from fer_jax.runtime.progress import EpochProgress, announced, unless_stopped
 from fer_jax.runtime.sharding import make_any_raised, replicate
 from fer_jax.train.batches import Batch
-from fer_jax.train.epochs import Epochs, EpochTotals, Position, Row, epochs_left, image_size_of, is_finished
+from fer_jax.train.epochs import Epochs, EpochTotals, Position, epochs_left, image_size_of, is_finished
 from fer_jax.train.state import TrainState
 
 _AHEAD = 4
@@ -64,16 +64,19 @@ class Hooks(NamedTuple):
     """Callbacks that save and stop a run.
 
     Attributes:
-      on_epoch: called after each epoch with the state and all rows; saves them.
+      on_epoch: called after each epoch with the state and its position; saves them.
       should_stop: called before each step; training ends once it is True in any process (with several
         processes a few steps later, after the same step in all).
       should_stop_compiling: called while a step is compiled; training ends once it is True. Not called with
         several processes.
+      on_failure: called before a loss that is not finite ends training; returns where the last checkpoint is,
+        for the message.
     """
 
-    on_epoch: Callable[[TrainState, list[Row]], None]
+    on_epoch: Callable[[TrainState, Position], None]
     should_stop: Callable[[], bool] = lambda: False
     should_stop_compiling: Callable[[], bool] = lambda: False
+    on_failure: Callable[[], str] = lambda: "none yet"
 
 
 def fit(
@@ -105,7 +108,7 @@ def fit(
             progress.stop()
             return state, position
         progress.begin(position.epoch_seconds)
-        started, begun = position, time.monotonic() - position.epoch_seconds
+        begun = time.monotonic() - position.epoch_seconds
         steps, pending = position.steps, deque([totals])
         while steps < len(order) and not should_stop() and _follow(pending, progress, steps):
             state, totals = step(state, pending[-1], data, order, np.int32(steps), key)
@@ -113,13 +116,13 @@ def fit(
             steps += 1
         totals, now = pending[-1].on_host(), time.monotonic()
         position = Position(position.rows, now - clock, steps, totals, now - begun)
-        _check_finite(position, started, program)
+        _check_finite(position, program, hooks)
         if steps < len(order):
             progress.stop()
             return state, position
-        position = _complete(state, position, started, program, plan, clock)
+        position = _complete(state, position, program, plan, hooks, clock)
         progress.close(position.rows[-1])
-        hooks.on_epoch(state, position.rows)
+        hooks.on_epoch(state, position)
     return state, position
 
 
@@ -168,23 +171,26 @@ def _follow(pending: deque[EpochTotals], progress: EpochProgress, steps: int) ->
 
 
 def _complete(
-    state: TrainState, position: Position, started: Position, program: Program, plan: Plan, clock: float
+    state: TrainState, position: Position, program: Program, plan: Plan, hooks: Hooks, clock: float
 ) -> Position:
     """Validate at the end of an epoch, and return the position with its row.
 
-    ``started`` is where this process began the epoch; ``clock`` is when training would have begun without a
-    stop. Raises UserError if all steps were skipped, or the validation loss is not finite.
+    ``clock`` is when training would have begun without a stop. Raises UserError if all steps were skipped, or
+    the validation loss is not finite.
     """
     totals = position.totals
     if not totals.examples:
+        hooks.on_failure()
         raise UserError(
             f"the loss or its gradient was not finite in any step of epoch {position.epoch}, which were all "
             f"skipped; {_ADVICE}"
         )
     val_loss, val_accuracy = program.validate(state)
     if not math.isfinite(val_loss):  # because of the epoch's last update: no step computes a loss after it
-        kept = _last_good(started)
-        raise UserError(f"the validation loss was not finite after epoch {position.epoch}; {kept}; {_ADVICE}")
+        raise UserError(
+            f"the validation loss was not finite after epoch {position.epoch}; "
+            f"last good checkpoint: {hooks.on_failure()}; {_ADVICE}"
+        )
     seconds = time.monotonic() - clock
     row = {
         "epoch": position.epoch,
@@ -200,7 +206,7 @@ def _complete(
     return Position([*position.rows, row | skipped], seconds)
 
 
-def _check_finite(position: Position, started: Position, program: Program) -> None:
+def _check_finite(position: Position, program: Program, hooks: Hooks) -> None:
     """Raise UserError if a step had a loss or gradient that was not finite."""
     step = position.totals.bad_step
     if step < 0:
@@ -209,15 +215,5 @@ def _check_finite(position: Position, started: Position, program: Program) -> No
         rate = float(program.schedule(jnp.asarray(step)))
     raise UserError(
         f"the loss or its gradient was not finite at step {step}, learning rate {rate:.3g}; "
-        f"{_last_good(started)}; {_ADVICE}"
+        f"last good checkpoint: {hooks.on_failure()}; {_ADVICE}"
     )
-
-
-def _last_good(started: Position) -> str:
-    """The part of a message that names the last checkpoint before the epoch that began at ``started``."""
-    if started.steps:  # resumed within the epoch
-        where = f"within epoch {started.epoch} (step {started.first_step + started.steps})"
-    else:
-        rows = started.rows
-        where = f"epoch {rows[-1]['epoch']} (step {started.first_step})" if rows else "none yet"
-    return f"last good checkpoint: {where}"

@@ -1,7 +1,9 @@
 """Write the files of a run that trains, besides its checkpoints."""
 
 import json
+import math
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,32 @@ from fer_jax.train.epochs import size_changes
 from fer_jax.train.recipe import epochs_of
 from fer_jax.transforms.augment import augment
 
+_CURVES_SECONDS = 30
 
-def write_rows(workdir: Path, rows: list[dict[str, Any]]) -> None:
-    """Write metrics.jsonl, then curves.png."""
+
+def write_metrics(workdir: Path, rows: list[dict[str, Any]]) -> None:
+    """Write metrics.jsonl."""
     files.write_rows(workdir / "metrics.jsonl", rows)
-    save_curves(workdir / "curves.png", rows)
+
+
+class Curves:
+    """Draws curves.png of a run that trains, at most every half minute: a drawing takes part of a second."""
+
+    def __init__(self, workdir: Path) -> None:
+        self._path, self._drawn_at, self._waiting = workdir / "curves.png", -math.inf, None
+
+    def add(self, rows: list[dict[str, Any]]) -> None:
+        """Draw ``rows`` now, or by a later call."""
+        self._waiting = rows
+        if time.monotonic() - self._drawn_at >= _CURVES_SECONDS:
+            self.finish()
+
+    def finish(self) -> None:
+        """Draw the rows that wait to be drawn."""
+        if self._waiting is not None:
+            rows, self._waiting = self._waiting, None
+            save_curves(self._path, rows)
+            self._drawn_at = time.monotonic()
 
 
 def save_curves(path: str | os.PathLike, rows: list[dict[str, Any]]) -> None:

@@ -14,7 +14,7 @@ from fer_jax.classifier import Classifier
 from fer_jax.data.faces import Faces, Splits
 from fer_jax.errors import UserError
 from fer_jax.evaluate.metrics import accuracy
-from fer_jax.evaluate.step import evaluate, make_eval_step
+from fer_jax.evaluate.step import evaluate_batches, make_eval_step, placed_batches
 from fer_jax.labels import SIDE
 from fer_jax.models import count_parameters, create_model
 from fer_jax.models.forward import make_forward
@@ -144,12 +144,20 @@ def _make_prepare(config: Config, train: Faces, teachers: Sequence[Classifier], 
 def _make_validate(
     config: Config, faces: Faces, batch_size: int, model: nn.Module, normalization: Normalization, mesh: Mesh
 ) -> Callable[[TrainState], tuple[float, float]]:
-    """Make a function: state -> (loss, accuracy) on the validation ``faces``, each counted once."""
+    """Make a function: state -> (loss, accuracy) on the validation ``faces``, each counted once.
+
+    The first call puts the faces on the devices, where they stay.
+    """
     step = make_eval_step(make_forward(model=model, normalize_kind=config["normalize"]), mesh)
-    options = {"num_classes": model.num_classes, "batch_size": batch_size, "mesh": mesh}
+    options = {"num_classes": model.num_classes, "mesh": mesh}
+
+    @functools.cache
+    def batches() -> list[tuple]:
+        return list(placed_batches(faces.images, faces.labels, batch_size=batch_size, mesh=mesh))
 
     def validate(state: TrainState) -> tuple[float, float]:
-        result = evaluate(step, state.variables(), normalization, faces.images, faces.labels, **options)
+        variables = state.variables()
+        result = evaluate_batches(step, variables, normalization, batches(), len(faces), **options)
         return result.loss, accuracy(result.confusion)
 
     return validate

@@ -1,6 +1,5 @@
 """``--mode=train``: from a command to a trained, saved network."""
 
-import functools
 import signal
 import time
 from typing import Any
@@ -49,23 +48,22 @@ def run(command: Command) -> None:
         else:
             recipe, state, start = _prepare(config, folder, splits, data)
             record = Record(config, [], list(splits.labels), data, None, RANDOM_KEYS)
-            save = functools.partial(folder.save, recipe.normalization, record)
-            with signals.noted_signals() as signal_number, folder.writing(start.rows, config["tensorboard"]):
+            writing = folder.writing(start, recipe.normalization, record)
+            with signals.noted_signals() as signal_number, writing:
                 state, position = fit(
                     state,
                     Batch(splits.train.images, splits.train.labels, splits.train.targets),
                     program=recipe.program,
                     plan=recipe.plan,
                     hooks=Hooks(
-                        on_epoch=lambda s, rows: save(s, Position(rows)),
+                        on_epoch=folder.end_epoch,
                         should_stop=lambda: bool(signal_number()),
                         should_stop_compiling=signals.has_come,
+                        on_failure=folder.fail,
                     ),
                     position=start,
                 )
-                # Where training began is saved already.
-                if position.steps and (position.epoch, position.steps) != (start.epoch, start.steps):
-                    save(state, position)
+                folder.finish(state, position)
             _raise_if_stopped(config, folder, position, signal_number())
             rows = position.rows
         announce.last_and_best(rows, folder.path)
