@@ -57,6 +57,8 @@ def _context():
     with pytest.MonkeyPatch.context() as patch:
         # Its own sys.path does not reach the imports before Python 3.14.
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
+        # A thread of pyarrow, which pandas imports where it is installed.
+        patch.setenv("JE_ARROW_MALLOC_CONF", "background_thread:false")
         for name, value in settings.items():
             patch.setenv(name.upper(), str(value))
         first = context.Process(target=int)

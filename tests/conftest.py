@@ -8,6 +8,7 @@ import hashlib
 import os
 import platform
 import shutil
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -36,6 +37,9 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    # What a shell starts in the background ignores Ctrl-C, and so would the commands that tests start.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Hypothesis draws as many examples as FER_JAX_EXAMPLES says: 5000 is for a night.
     examples = int(os.environ.get("FER_JAX_EXAMPLES", 100 if config.getoption("nightly") else 20))
     hypothesis.settings.register_profile("fer_jax", max_examples=examples)

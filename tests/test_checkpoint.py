@@ -158,6 +158,7 @@ def test_other_data_are_refused(tmp_path, monkeypatch, trained_run):
         run_training(config, tmp_path)
 
 
+@pytest.mark.nightly
 def test_early_stopping(tmp_path, monkeypatch, no_plots, capsys):
     accuracies = iter([2, 5, 4, 5, 9])
 
@@ -210,7 +211,7 @@ def test_loss_that_is_not_finite(tmp_path, monkeypatch, no_plots):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(weights.variables))
 
 
-@pytest.mark.parametrize("nonfinite", ["skip", "stop"])
+@pytest.mark.parametrize("nonfinite", [pytest.param("skip", marks=pytest.mark.nightly), "stop"])
 def test_steps_that_are_skipped_are_told(tmp_path, monkeypatch, no_plots, nonfinite):
     """The weight of one class makes the loss overflow; some batches of five have none of its faces."""
     monkeypatch.setattr(recipe, "class_weights", lambda *_: np.array([3.4e38, 1, 1, 1, 1, 1, 1], np.float32))

@@ -42,6 +42,7 @@ def test_the_figures_of_each_run(tmp_path, capsys, trained_run):
         assert cells[-2:] == [f"{expected['macro_f1']:.3f}", f"{expected['loss']:.3f}"]
 
 
+@pytest.mark.nightly
 def test_a_folder_of_seeds(tmp_path, capsys, no_plots):
     """Gives a row for each of them; a seed that is set beside is not theirs."""
     run_training(tiny_config(epochs=1), tmp_path / "one")
@@ -54,6 +55,7 @@ def test_a_folder_of_seeds(tmp_path, capsys, no_plots):
     assert (tmp_path / "two" / "seed-1" / "eval" / "metrics.json").exists()
 
 
+@pytest.mark.nightly
 def test_says_where_figures_do_not_compare(tmp_path, capsys, no_plots):
     """Each run draws a tenth of a file without a split by its own seed, and was trained on the rest."""
     runs = [tmp_path / "a", tmp_path / "b"]

@@ -135,6 +135,7 @@ def assert_same_results(where, other):
     assert files[0]["loss"] == pytest.approx(files[1]["loss"], rel=2e-4)
 
 
+@pytest.mark.nightly
 def test_two_processes_are_two_devices(launch, trained_run, tmp_path):
     """The smallest run of several processes, against the same run in this process, which has two devices."""
     alone = trained_run(tmp_path / "alone" / "run", epochs=1)

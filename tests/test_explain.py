@@ -219,6 +219,7 @@ def test_faces_of_an_input_are_those_of_predict(tmp_path, capsys):
         run_explain._faces_of_input(str(album / "wall.png"))
 
 
+@pytest.mark.nightly
 def test_sheets_of_a_cnn(tmp_path, capsys):
     changes = {"model": "cnn", "cnn.widths": (2, 3), "cnn.blocks": (1, 1), "normalize": "global"}
     write_homework_csv(tmp_path / "train.csv", draw_faces(70, seed=1))

@@ -36,7 +36,7 @@ def test_norm_of_gathered_gradients():
     np.testing.assert_allclose(same, norm, rtol=1e-6)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+@pytest.mark.parametrize("optimizer", [pytest.param("adam", marks=pytest.mark.nightly), "muon"])
 def test_a_step_as_a_gpu_has_it(optimizer, monkeypatch):
     """The branches that are not a CPU's give the same step, to the accuracy of float32."""
     draw = np.random.default_rng(1)

@@ -35,15 +35,6 @@ MODES = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def obeyed():
-    """Commands obey Ctrl-C even where these tests run in the background: a child inherits what is ignored."""
-    before = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Holds a trained run, and faces to predict."""

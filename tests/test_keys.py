@@ -57,7 +57,7 @@ def used(monkeypatch):
     return drawn, parted
 
 
-@pytest.mark.parametrize("mixing", ["mixup_alpha", "cutmix_alpha"])
+@pytest.mark.parametrize("mixing", [pytest.param("mixup_alpha", marks=pytest.mark.nightly), "cutmix_alpha"])
 def test_each_key_has_one_use(used, mixing):
     drawn, parted = used
     images = np.random.default_rng(0).integers(0, 256, (6, 48, 48, 1), np.uint8)

@@ -132,6 +132,7 @@ def test_another_config_is_refused(copy):
     assert contents(copy) == before
 
 
+@pytest.mark.nightly
 def test_more_epochs_resume(copy):
     before = read_rows(copy / RUN)
     printed = train(copy, "--config.epochs=3")
@@ -277,6 +278,7 @@ def test_predict_on_bad_input_writes_nothing(trained, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.nightly
 def test_a_run_that_was_moved_goes_on(tmp_path, monkeypatch):
     """Folder and data set; the digest says that the data is the same."""
     write_homework_csv(tmp_path / "train.csv", draw_faces(70, seed=1))
@@ -325,6 +327,7 @@ def test_the_place_of_an_output_is_tested_before_the_work(trained, tmp_path):
             run(mode, plain(mlp.get_config()), tmp_path / "no run", output=str(tmp_path / "file" / "out"))
 
 
+@pytest.mark.nightly
 def test_homework_layout_trains(tmp_path, capsys):
     write_homework_csv(tmp_path / "train.csv", draw_faces(70, seed=1))
     where = tmp_path / "run"

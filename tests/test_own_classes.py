@@ -70,7 +70,7 @@ def train_and_predict(folder, names, capsys, **changes):
     return config, where, image, expected
 
 
-@pytest.mark.parametrize("names", [TWO, FORTY], ids=["two", "forty"])
+@pytest.mark.parametrize("names", [TWO, pytest.param(FORTY, marks=pytest.mark.nightly)], ids=["two", "forty"])
 def test_from_folder_to_predictions(tmp_path, capsys, no_plots, names):
     train_and_predict(tmp_path, names, capsys)
 

@@ -3,6 +3,7 @@
 import json
 
 import jax
+import pytest
 
 from configs import cnn
 from fer_jax.runtime.command import plain
@@ -27,6 +28,7 @@ def test_only_a_cpu_trains_at_smaller_sizes():
     assert config["train_sides"] == [24, 48]
 
 
+@pytest.mark.nightly
 def test_a_gpus_run_says_so_first_and_saves_it(tmp_path, capsys, monkeypatch, no_plots):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     run("train", tiny_cnn((24, 48)), tmp_path)

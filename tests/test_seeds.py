@@ -89,6 +89,7 @@ def test_again(trained, dataset, capsys):
     assert read_rows(trained / "seed-3") == before
 
 
+@pytest.mark.nightly
 def test_built_in_faces_are_drawn_once(tmp_path, no_plots, capsys):
     """For all seeds, so that their networks can answer together; a run of one seed draws its own."""
     run_training(tiny_config(seeds=2, seed=1, epochs=1), tmp_path / "both")

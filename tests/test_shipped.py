@@ -163,6 +163,7 @@ def test_load_says_what_there_is(ours):
         fer_jax.load("vgg")
 
 
+@pytest.mark.nightly
 def test_pack(tmp_path, trained_run):
     """The best checkpoint of a run, with temperatures that lower the losses."""
     where = trained_run(tmp_path / "run", views="flip")

@@ -43,6 +43,7 @@ def run(tmp_path, code, *args, **environment):
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about glibc's malloc")
 def test_freed_memory_is_kept(tmp_path):
     """A buffer of 32 MiB is 8,192 pages: all of a hundred buffers fault on them, or a few where it is kept.

@@ -155,6 +155,7 @@ def test_signals_are_noted_once(monkeypatch, capfd):
     ended = []
     monkeypatch.setattr(os, "_exit", ended.append)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
     try:
         for first in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             with signals.noted_signals() as noted:
@@ -172,6 +173,7 @@ def test_signals_are_noted_once(monkeypatch, capfd):
             signal.raise_signal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGHUP, hangup)
     assert capfd.readouterr().err.count("stopping after this step") == 3
 
 

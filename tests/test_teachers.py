@@ -9,6 +9,7 @@ from fer_jax.checkpoints import choose
 from fer_jax.checkpoints.restore import load_best
 from fer_jax.data.load import load_dataset
 from fer_jax.errors import UserError
+from fer_jax.labels import LABELS
 from fer_jax.runtime.command import plain
 from fer_jax.train.teachers import mean_probabilities, named_networks
 from tiny_run import assert_trees_equal, command, read_rows, run_training, tiny_config
@@ -49,6 +50,7 @@ def test_learns_from_a_teacher(runs, tmp_path, capsys):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.nightly
 def test_tells_where_a_network_may_have_seen_the_validation_faces(runs, tmp_path, capsys):
     options = {"teacher": str(runs[0]), "initial_weights": str(runs[1]), "synthetic.num_train": 63}
     run_training(tiny_config(epochs=1, **options), tmp_path)
@@ -78,7 +80,7 @@ def test_goes_on_with_a_teacher_that_has_changed(runs, tmp_path, capsys):
 def test_several_teachers_teach_their_mean(runs):
     a, b = (probabilities(run) for run in runs)
     assert np.abs(a - b).max() > 0.01
-    networks = named_networks(plain(tiny_config(teacher=f"{runs[0]},{runs[1]}")))
+    networks = named_networks(plain(tiny_config(teacher=f"{runs[0]},{runs[1]}")), LABELS)
     taught = mean_probabilities(list(networks.teachers.values()))(IMAGES.astype(np.float32))
     np.testing.assert_allclose(taught, (a + b) / 2, atol=1e-6)
 
@@ -96,7 +98,7 @@ def test_starts_from_a_network(runs, tmp_path, capsys):
 
 def test_named_below_the_home_folder(runs, monkeypatch):
     monkeypatch.setenv("HOME", str(runs[0].parent))
-    networks = named_networks(plain(tiny_config(teacher=f"~/{runs[0].name}")))
+    networks = named_networks(plain(tiny_config(teacher=f"~/{runs[0].name}")), LABELS)
     assert list(networks.teachers) == [f"~/{runs[0].name}"]
 
 

@@ -23,6 +23,7 @@ def scalars(folder):
     return found
 
 
+@pytest.mark.nightly
 def test_a_resumed_run_has_each_epoch_once(tmp_path):
     run_training(tiny_config(tensorboard=True), tmp_path)
     run_training(tiny_config(tensorboard=True, epochs=3), tmp_path)

@@ -448,6 +448,7 @@ def test_a_camera_ends_with_ctrl_c(tmp_path, monkeypatch, capsys):
     assert len(list(read_frames(open_video(tmp_path / "out_pictures" / "camera-0.webm")))) > 0
 
 
+@pytest.mark.nightly
 def test_from_the_command_line(tmp_path):
     """Photos and videos of one folder go to two tables, and nothing but our lines is printed."""
     album = tmp_path / "album"
@@ -485,7 +486,8 @@ def test_from_the_command_line(tmp_path):
     assert ran.stderr.startswith("error: camera:97: cannot be opened")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_real_signal(tmp_path, number):
     faces = clips.people()
     path = clips.write_clip(

@@ -92,6 +92,7 @@ def test_other_platforms_keep_their_convolution():
     assert "convolution" in lowered.as_text()
 
 
+@pytest.mark.nightly
 def test_faces_spread_over_devices():
     mesh = jax.make_mesh((2,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
     over_faces, copied = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("batch",), ()))

@@ -33,7 +33,8 @@ def table_rows(
       with_probabilities: whether to add a column for each class.
       boxes: x, y, width, height of each face in its picture, in pixels; None to leave out these columns.
     """
-    frame = pd.DataFrame({"id": ids, "label": probabilities.argmax(1)})
+    # As objects: the strings of pyarrow, which pandas takes where it is installed, cannot hold every path.
+    frame = pd.DataFrame({"id": pd.Series(ids, dtype=object), "label": probabilities.argmax(1)})
     if boxes is not None:
         frame[list(_PLACE)] = np.array(boxes, np.int64).reshape(-1, 4)
     if with_probabilities:
