@@ -33,7 +33,7 @@ from fer_jax.labels import LABELS
 from fer_jax.transforms.views import VIEWS
 
 COLUMNS = ("accuracy (95 % interval)", "without shared faces", "macro F1", "calibration error")
-COMPARISONS = ("p, against one view", "p, against the first")
+COMPARISONS = ("p, against the first views", "p, against the first network")
 
 
 class Score(NamedTuple):
@@ -130,12 +130,18 @@ def main() -> None:
     parser.add_argument(
         "--votes", default="", help="FER+'s votes, fer2013new.csv, row by row for the CSV file"
     )
+    parser.add_argument(
+        "--views", default=",".join(VIEWS), help="test-time views; comparisons are with the first"
+    )
     options = parser.parse_args()
+    views = tuple(options.views.split(","))
+    if unknown := set(views) - set(VIEWS):
+        raise UserError(f"--views: {', '.join(sorted(unknown))} unknown; choose among {', '.join(VIEWS)}")
     splits = load_splits(options.csv, validation_fraction=0.1, seed=0, votes=options.votes)
     faces = splits.validation
     apart = ~rows_shared(faces.images, splits.train.images)
     print(f"{len(faces):,} faces")
-    print(table(score_all(options.names, faces, apart, labels=splits.labels)))
+    print(table(score_all(options.names, faces, apart, views, splits.labels)))
 
 
 if __name__ == "__main__":
