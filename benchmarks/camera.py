@@ -63,7 +63,9 @@ def drawn_clip(path: Path, *, frames: int = 120) -> Path:
 
 def to_clip(video: Path, path: Path, *, most: int = 900) -> Path:
     """Write the first ``most`` frames of a video file as Motion JPEG, which Chromium can film."""
-    import cv2
+    from fer_jax.data.video import import_quiet_opencv
+
+    cv2 = import_quiet_opencv()
 
     capture = cv2.VideoCapture(str(video))
     with path.open("wb") as file:

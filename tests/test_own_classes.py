@@ -70,11 +70,6 @@ def train_and_predict(folder, names, capsys, **changes):
     return config, where, image, expected
 
 
-@pytest.mark.parametrize("names", [TWO, pytest.param(FORTY, marks=pytest.mark.nightly)], ids=["two", "forty"])
-def test_from_folder_to_predictions(tmp_path, capsys, no_plots, names):
-    train_and_predict(tmp_path, names, capsys)
-
-
 @pytest.mark.nightly
 @pytest.mark.parametrize("names", [TWO, FORTY], ids=["two", "forty"])
 def test_from_folder_to_page(tmp_path, capsys, names):
@@ -98,3 +93,11 @@ def test_from_folder_to_page(tmp_path, capsys, names):
     answer = test_serve.call(app, content=png(scene(1))).json()
     assert list(answer["faces"][0]["probabilities"]) == list(names)
     assert answer["faces"][0]["label"] in names
+
+
+# From here on no pictures are drawn, as the fixture wants it for the rest of a module.
+
+
+@pytest.mark.parametrize("names", [TWO, pytest.param(FORTY, marks=pytest.mark.nightly)], ids=["two", "forty"])
+def test_from_folder_to_predictions(tmp_path, capsys, no_plots, names):
+    train_and_predict(tmp_path, names, capsys)

@@ -28,6 +28,7 @@ from fer_jax.checkpoints import shipped
 from fer_jax.checkpoints.same_run import check_same_run, config_for_evaluation
 from fer_jax.checkpoints.weights import Record, Weights
 from fer_jax.data import photos
+from fer_jax.data.video import import_quiet_opencv
 from fer_jax.errors import UserError
 from fer_jax.explain.saliency import make_grad_cam
 from fer_jax.labels import LABELS
@@ -639,7 +640,7 @@ def test_camera_check_reports():
 
 def test_camera_check_films_any_video(tmp_path):
     """What OpenCV can read becomes Motion JPEG, frame by frame."""
-    import cv2
+    cv2 = import_quiet_opencv()
 
     clip = camera_check.drawn_clip(tmp_path / "drawn.mjpeg", frames=6)
     assert clip.read_bytes().count(b"\xff\xd8\xff") == 6
