@@ -63,7 +63,7 @@ def drawn_clip(path: Path, *, frames: int = 120) -> Path:
 
 def to_clip(video: Path, path: Path, *, most: int = 900) -> Path:
     """Write the first ``most`` frames of a video file as Motion JPEG, which Chromium can film."""
-    from fer_jax.data.video import import_quiet_opencv
+    from fer_jax.data.opencv import import_quiet_opencv
 
     cv2 = import_quiet_opencv()
 

@@ -18,9 +18,10 @@ from PIL import Image
 
 from fer_jax.checkpoints import shipped
 from fer_jax.classifier import Classifier
+from fer_jax.data.opencv import import_quiet_opencv
 from fer_jax.data.photos import faces_of
 from fer_jax.data.synthetic.faces import draw_faces
-from fer_jax.data.video import import_quiet_opencv, open_video, read_frames
+from fer_jax.data.video import open_video, read_frames
 from fer_jax.predict.video import predict_videos
 from fer_jax.predict.watch import Settings
 from fer_jax.runtime.startup import configure_process

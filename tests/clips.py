@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from fer_jax.data.detectors import Box
+from fer_jax.data.opencv import import_quiet_opencv
 from fer_jax.data.photos import crop_faces
 from fer_jax.data.synthetic.faces import draw_faces
-from fer_jax.data.video import import_quiet_opencv
 
 SIZE = (320, 180)
 SIDE = 80

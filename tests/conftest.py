@@ -20,6 +20,7 @@ import commands
 from fer_jax.evaluate import plots
 from fer_jax.runtime.startup import delete_unfinished
 from fer_jax.train import outputs
+from served import server
 from tiny_run import run_training, tiny_config
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -162,3 +163,16 @@ def trained_run(tmp_path_factory):
         return where
 
     return trained_run
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """The folder of the server at ``url``."""
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="module")
+def url(own):
+    """The address of a server of the page, for the tests of one module."""
+    with server(own) as address:
+        yield address

@@ -10,7 +10,7 @@ from PIL import Image
 import camera as camera_check
 from chromium import GIVE, find, needs_chromium, one, open_browser, opened, wait
 from fer_jax.data.synthetic.faces import draw_faces
-from served import png, scene, server
+from served import png, scene
 
 pytestmark = needs_chromium
 
@@ -24,18 +24,6 @@ def film_of(angles):
         picture.paste(face, (round(100 + 40 * np.sin(angle)), 140))
         picture.save(film, format="jpeg", quality=92)
     return film.getvalue()
-
-
-@pytest.fixture(scope="module")
-def own(tmp_path_factory):
-    """The server's own folder."""
-    return tmp_path_factory.mktemp("server")
-
-
-@pytest.fixture(scope="module")
-def url(own):
-    with server(own) as address:
-        yield address
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.data.votes import label_by_votes
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
+from test_votes import FER_PLUS as VOTED
 
 FACES = draw_faces(28, seed=0)
 WORDS = [LABELS[label] for label in FACES.labels]
@@ -299,20 +300,6 @@ def test_a_row_of_pixel_columns_that_is_short(tmp_path):
     path.write_text("\n".join([*lines, lines[-1].rsplit(",", 1)[0] + ",x"]))
     with pytest.raises(UserError, match=r"line 30: pixel 2304 is 'x'; expected an integer"):
         load(path)
-
-
-VOTED = (
-    "neutral",
-    "happiness",
-    "surprise",
-    "sadness",
-    "anger",
-    "disgust",
-    "fear",
-    "contempt",
-    "unknown",
-    "NF",
-)
 
 
 def votes_of(row):

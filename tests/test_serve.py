@@ -28,7 +28,7 @@ from fer_jax.checkpoints import shipped
 from fer_jax.checkpoints.same_run import check_same_run, config_for_evaluation
 from fer_jax.checkpoints.weights import Record, Weights
 from fer_jax.data import photos
-from fer_jax.data.video import import_quiet_opencv
+from fer_jax.data.opencv import import_quiet_opencv
 from fer_jax.errors import UserError
 from fer_jax.explain.saliency import make_grad_cam
 from fer_jax.labels import LABELS

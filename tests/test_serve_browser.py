@@ -7,7 +7,7 @@ import pytest
 
 from chromium import GIVE, find, needs_chromium, one, open_browser, opened, texts, wait
 from fer_jax.labels import LABELS
-from served import png, scene, server
+from served import png, scene
 
 pytestmark = needs_chromium
 
@@ -26,18 +26,6 @@ def folder(tmp_path_factory):
     scene(1).resize((640, 480)).save(film, format="jpeg", quality=95)
     (folder / "film.mjpeg").write_bytes(film.getvalue())  # of one picture, shown again and again
     return folder
-
-
-@pytest.fixture(scope="module")
-def own(tmp_path_factory):
-    """The server's own folder."""
-    return tmp_path_factory.mktemp("server")
-
-
-@pytest.fixture(scope="module")
-def url(own):
-    with server(own) as address:
-        yield address
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Names of expressions as data sets spell them, and what their numbers mean."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -12,17 +12,17 @@ EIGHT = (*LABELS, "contempt")
 """The classes of FER+ and AffectNet: FER2013's seven keep their numbers."""
 
 _ALIASES = {
-    "angry": ("anger", "an"),
-    "disgust": ("disgusted", "di"),
-    "fear": ("fearful", "afraid", "scared", "fe"),
-    "happy": ("happiness", "joy", "ha"),
-    "sad": ("sadness", "sa"),
-    "surprise": ("surprised", "suprise", "su"),
-    "neutral": ("neutrality", "calm", "ne"),
+    "angry": ("anger",),
+    "disgust": ("disgusted",),
+    "fear": ("fearful", "afraid", "scared"),
+    "happy": ("happiness", "joy"),
+    "sad": ("sadness",),
+    "surprise": ("surprised", "suprise"),
+    "neutral": ("neutrality", "calm"),
     "contempt": ("contemptuous",),
 }
 _NAME_OF = {name: name for name in _ALIASES}
-_NAME_OF |= {alias: name for name, names in _ALIASES.items() for alias in names if len(alias) > 2}
+_NAME_OF |= {alias: name for name, names in _ALIASES.items() for alias in names}
 
 NUMBERINGS: dict[str, dict[int, str]] = {
     "fer2013": dict(enumerate(LABELS)),
@@ -42,6 +42,21 @@ NUMBERINGS: dict[str, dict[int, str]] = {
 def expression_of(name: str) -> str | None:
     """The expression that a word names, as ``happy`` for ``Happiness``; None if it names none."""
     return _NAME_OF.get(name.strip().lower())
+
+
+def labels_of_expressions(names: Collection[str]) -> tuple[str, ...]:
+    """The classes of a data set that has these expressions alone, in their order: the seven, or ``EIGHT``."""
+    return EIGHT if "contempt" in names else LABELS
+
+
+def in_alphabetical_order(names: Iterable[str]) -> tuple[str, ...]:
+    """The user's own classes in their order: whatever their case."""
+    return tuple(sorted(names, key=lambda name: (name.casefold(), name)))
+
+
+def spelt(numbers: Mapping[int, str]) -> str:
+    """Spell out a numbering: ``0 angry, 1 disgust``."""
+    return ", ".join(f"{number} {name}" for number, name in numbers.items())
 
 
 def relabel(faces: Faces, names: Sequence[str], classes: Sequence[str]) -> tuple[Faces, dict[str, int]]:

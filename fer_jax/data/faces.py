@@ -38,6 +38,24 @@ class Faces:
         return Faces(self.images, labels, self.ids, targets)
 
 
+class Source(NamedTuple):
+    """A data set as its source has it, before it is split.
+
+    Attributes:
+      parts: the faces of each part that has some: ``train``, ``validation``, ``test``, or ``all``.
+      labels: names of the classes.
+      notes: lines to print: what was left out or odd.
+      summary: says in a line what the source was taken for; empty for FER2013's own files.
+      numbers: number in the source -> name of its class; None where labels are words, or votes.
+    """
+
+    parts: dict[str, Faces]
+    labels: tuple[str, ...]
+    notes: tuple[str, ...]
+    summary: str = ""
+    numbers: dict[int, str] | None = None
+
+
 class Splits(NamedTuple):
     """The parts of a data set; ``test`` is None where the source has none.
 

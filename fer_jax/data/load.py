@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from fer_jax.data import kaggle
 from fer_jax.data.class_names import EIGHT
 from fer_jax.data.contrast import describe_flat, has_contrast
-from fer_jax.data.faces import Faces, Splits, digest
+from fer_jax.data.faces import Faces, Source, Splits, digest
 from fer_jax.data.layouts.archive import is_picture_archive, refuse_tar, unpacked
 from fer_jax.data.meaning import summary, with_meaning
 from fer_jax.data.parquet import is_parquet
@@ -18,29 +18,10 @@ from fer_jax.data.read_table import read_table
 from fer_jax.data.split import rows_shared, stratified_split
 from fer_jax.data.synthetic import synthetic_splits
 from fer_jax.data.tables import Table
-from fer_jax.data.votes import Votes, label_by_votes, read_votes
+from fer_jax.data.votes import Votes, describe_votes, label_by_votes, read_votes, target_in
 from fer_jax.errors import UserError
 from fer_jax.runtime.files import expand_user
 from fer_jax.runtime.words import number_of
-
-
-class Parts(NamedTuple):
-    """A data set as its source has it.
-
-    Attributes:
-      faces: by part: ``train``, ``validation``, ``test``, or ``all``.
-      labels: names of the classes.
-      notes: lines to print.
-      summary: what the source was taken for, to print before all others; empty for FER2013's own files.
-      numbers: number in the source -> name of its class; None where labels are words, or votes.
-    """
-
-    faces: dict[str, Faces]
-    labels: tuple[str, ...]
-    notes: tuple[str, ...]
-    summary: str = ""
-    numbers: dict[int, str] | None = None
-
 
 _PART_OF = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 
@@ -63,8 +44,8 @@ def load_to_score(config: Mapping[str, Any], *, trained_on: str) -> Splits:
     dataset = config["dataset"]
     if dataset == "synthetic":
         return load_dataset(config)
-    source = _read_parts(dataset, **_reading(config))
-    parts = source.faces
+    source = _read_source(dataset, **_reading(config))
+    parts = source.parts
     try:
         splits = _split(dataset, source, **_drawing(config))
     except UserError:  # too few faces to draw some of them, or none to train on
@@ -87,9 +68,9 @@ def load_to_score(config: Mapping[str, Any], *, trained_on: str) -> Splits:
 
 
 def _reading(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of ``_read_parts``; runs of earlier versions lack some fields."""
-    younger = {"skip_broken": False, "classes": "", "votes": "", "vote_target": "majority"}
-    return {"cache": config["cache"]} | {name: config.get(name, value) for name, value in younger.items()}
+    """The options of ``_read_source``; runs of earlier versions lack some fields."""
+    fields = ("cache", "skip_broken", "classes", "votes", "vote_target")
+    return {name: config[name] for name in fields if name in config}
 
 
 def _drawing(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,7 +111,7 @@ def load_splits(dataset: str, *, validation_fraction: float, seed: int, **readin
         skip_broken: whether pictures that cannot be read are left out instead of refused.
         classes: what the numbers of the labels mean, or which classes to take; see ``config.classes``.
         votes: path of FER+'s votes, row by row for a CSV file; they replace its labels.
-        vote_target: see ``votes.label_by_votes``.
+        vote_target: what training learns of votes; see ``votes.decide``.
 
     Returns:
       The parts, with labels. The notes say how validation was made, how many of its faces also occur byte
@@ -139,11 +120,11 @@ def load_splits(dataset: str, *, validation_fraction: float, seed: int, **readin
     Raises:
       UserError: the source cannot be read, has no labels or no faces to train on, or cannot be split.
     """
-    source = _read_parts(dataset, **reading)
+    source = _read_source(dataset, **reading)
     return _split(dataset, source, validation_fraction=validation_fraction, seed=seed)
 
 
-def _read_parts(
+def _read_source(
     dataset: str,
     *,
     cache: bool = True,
@@ -151,7 +132,7 @@ def _read_parts(
     classes: str = "",
     votes: str = "",
     vote_target: str = "majority",
-) -> Parts:
+) -> Source:
     """Read the labelled faces of a data set."""
     if dataset.startswith(kaggle.PREFIX):
         path = str(kaggle.download(dataset.removeprefix(kaggle.PREFIX)))
@@ -160,12 +141,13 @@ def _read_parts(
     if os.path.isdir(path) and not is_parquet(path):
         if votes:
             raise UserError(f"config.votes: {votes} has votes for the rows of a CSV file; {path} is a folder")
-        return _of_pictures(path, skip_broken=skip_broken, classes=classes, vote_target=vote_target)
+        return read_picture_set(path, skip_broken=skip_broken, classes=classes, vote_target=vote_target)
     refuse_tar(path)
     if is_picture_archive(path):
         with unpacked(path) as folder:
-            parts = _of_pictures(folder, skip_broken=skip_broken, classes=classes, vote_target=vote_target)
-        return _renamed(parts, folder, path)
+            options = {"skip_broken": skip_broken, "classes": classes, "vote_target": vote_target}
+            source = read_picture_set(folder, **options)
+        return _renamed(source, folder, path)
     table = read_table(path, require_labels=not votes, cache=cache, skip_broken=skip_broken)
     if votes:
         voted = read_votes(expand_user(votes))
@@ -174,42 +156,35 @@ def _read_parts(
     elif table.faces.labels is not None:
         table, meaning = with_meaning(path, table, classes)
         described = summary(table, meaning.described)
-        return Parts(_parts(table), meaning.labels, table.notes, described, meaning.numbers)
+        return Source(_parts(table), meaning.labels, table.notes, described, meaning.numbers)
     elif classes:
         raise UserError(f"config.classes: {path} has votes for eight classes; leave config.classes out")
     return _by_votes(dataset, table, votes or dataset, vote_target)
 
 
-def _of_pictures(folder: str, **options: Any) -> Parts:
-    """Read a folder of pictures."""
-    found = read_picture_set(folder, **options)
-    return Parts(found.parts, found.labels, found.notes, found.summary, found.numbers)
-
-
-def _renamed(parts: Parts, folder: str, archive: str) -> Parts:
+def _renamed(source: Source, folder: str, archive: str) -> Source:
     """Write the path of the archive for that of the folder in which it was unpacked."""
-    faces = {}
-    for part, found in parts.faces.items():
-        ids = np.array([name.replace(folder, archive) for name in found.ids])
-        faces[part] = Faces(found.images, found.labels, ids, found.targets)
-    notes = tuple(note.replace(folder, archive) for note in parts.notes)
-    return parts._replace(faces=faces, notes=notes)
+    parts = {}
+    for part, faces in source.parts.items():
+        ids = np.array([name.replace(folder, archive) for name in faces.ids])
+        parts[part] = Faces(faces.images, faces.labels, ids, faces.targets)
+    notes = tuple(note.replace(folder, archive) for note in source.notes)
+    return source._replace(parts=parts, notes=notes)
 
 
-def _by_votes(dataset: str, table: Table, source: str, target: str) -> Parts:
+def _by_votes(dataset: str, table: Table, source: str, target: str) -> Source:
     """Label the faces of a table by the votes of ``source``. Only training faces need no majority."""
     parts, notes = {}, []
     for part, mask in _masks(table).items():
-        part_target = target if part == "train" else "majority"
+        part_target = target_in(part, target)
         faces = label_by_votes(table.faces.take(mask), table.votes[mask], target=part_target)
-        has = "a majority" if part_target == "majority" else "enough votes"
-        notes.append(f"votes of {source}: {len(faces):,} of {mask.sum():,} {part} faces have {has}")
+        notes.append(describe_votes(source, part, part_target, len(faces), mask.sum()))
         if len(faces):
             parts[part] = faces
     if not parts:
         raise UserError(f"{source}: no face of {dataset} has a majority of votes")
     unlabelled = table._replace(faces=table.faces.labelled(None))
-    return Parts(parts, EIGHT, (*table.notes, *notes), summary(unlabelled))
+    return Source(parts, EIGHT, (*table.notes, *notes), summary(unlabelled))
 
 
 def _check_same_rows(dataset: str, table: Table, path: str, voted: Votes) -> None:
@@ -228,9 +203,9 @@ def _check_same_rows(dataset: str, table: Table, path: str, voted: Votes) -> Non
         )
 
 
-def _split(dataset: str, source: Parts, *, validation_fraction: float, seed: int) -> Splits:
+def _split(dataset: str, source: Source, *, validation_fraction: float, seed: int) -> Splits:
     """Make the splits of a data set; draw validation faces where it has none."""
-    parts = source.faces
+    parts = source.parts
     train = parts.get("train") or parts.get("all")
     if not train:
         raise UserError(f"{dataset}: no faces to train on, only for {' and '.join(parts)}")
@@ -243,7 +218,7 @@ def _split(dataset: str, source: Parts, *, validation_fraction: float, seed: int
     return splits._replace(notes=(*_summary(source), note, _overlap(splits), *odd))
 
 
-def _summary(source: Parts) -> tuple[str, ...]:
+def _summary(source: Source) -> tuple[str, ...]:
     return (source.summary,) if source.summary else ()
 
 

@@ -5,7 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fer_jax.data.class_names import EIGHT, NUMBERINGS, expression_of
+from fer_jax.data.class_names import (
+    EIGHT,
+    NUMBERINGS,
+    expression_of,
+    in_alphabetical_order,
+    labels_of_expressions,
+    spelt,
+)
 from fer_jax.data.tables import FER2013, NPZ, PARQUET, Table
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
@@ -76,10 +83,9 @@ def _meaning_of_numbers(found: Sequence[int], numbering: str, named: Sequence[st
         labels = tuple(named)
         described = f"numbers as labels: {_classes(labels)}"
     else:
-        labels = EIGHT if any(numbers[n] == "contempt" for n in found) else LABELS
+        labels = labels_of_expressions([numbers[number] for number in found])
         numbers = {number: name for number, name in numbers.items() if name in labels}
-        order = ", ".join(f"{number} {name}" for number, name in numbers.items())
-        described = f"numbers as labels by {numbering}: {order}" if numbering else ""
+        described = f"numbers as labels by {numbering}: {spelt(numbers)}" if numbering else ""
         if not numbering and labels == EIGHT:
             described = "numbers as labels, FER2013's and 7 for contempt: 8 classes"
     index = {str(number): labels.index(numbers[number]) for number in found}
@@ -110,9 +116,9 @@ def _meaning_of_words(found: Sequence[str], named: Sequence[str]) -> Meaning:
             )
         labels = tuple(named)
     elif names <= set(EIGHT):
-        labels = EIGHT if "contempt" in names else LABELS
+        labels = labels_of_expressions(names)
     else:
-        labels = tuple(sorted(names, key=lambda name: (name.casefold(), name)))
+        labels = in_alphabetical_order(names)
     if len(labels) > _MOST_CLASSES:
         raise UserError(
             f"the labels are {number_of(len(labels), 'different word')} ({some(labels)}); "

@@ -4,11 +4,10 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from fer_jax.data.faces import Faces
+from fer_jax.data.faces import Faces, Source
 from fer_jax.data.find_pictures import CLOSED, Other, describe
 from fer_jax.data.layouts.classes import Classes, describe_classes, number_classes
 from fer_jax.data.layouts.samples import Found, Options, Sample
@@ -22,27 +21,9 @@ from fer_jax.runtime.words import number_of, some
 _NAMES = {"train": "training", "validation": "validation", "test": "test", "all": "faces"}
 
 
-class PictureSet(NamedTuple):
-    """A data set of pictures.
-
-    Attributes:
-      parts: the faces of each part that has some: ``train``, ``validation``, ``test``, or ``all``.
-      labels: names of the classes.
-      summary: says in a line what the data set was taken for.
-      notes: lines that say what was left out or odd.
-      numbers: number that is a folder's name -> name of its class; None where they are words.
-    """
-
-    parts: dict[str, Faces]
-    labels: tuple[str, ...]
-    summary: str
-    notes: tuple[str, ...]
-    numbers: dict[int, str] | None = None
-
-
 def read_picture_set(
     root: str | os.PathLike, *, skip_broken: bool = False, classes: str = "", vote_target: str = "majority"
-) -> PictureSet:
+) -> Source:
     """Read labelled faces from pictures in folders; ids are the paths of the pictures.
 
     ``layouts.sniff`` lists the layouts. The data set may lie up to two folders below ``root``.
@@ -51,7 +32,7 @@ def read_picture_set(
       root: the folder.
       skip_broken: whether pictures that cannot be read, and folders that cannot be listed, are left out.
       classes: see ``layouts.classes.number_classes``.
-      vote_target: what training learns where the layout has votes; see ``votes.label_by_votes``.
+      vote_target: what training learns where the layout has votes; see ``votes.decide``.
 
     Raises UserError for a folder that is no data set, a broken picture, or classes that do not fit.
     """
@@ -73,7 +54,7 @@ def read_picture_set(
     left_out = _left_out_classes(names, numbered)
     notes = (*above, *found.notes, *numbered.notes, *left_out, *_left_out(found.others), *reader.notes())
     summary = f"{found.kind}: {_sizes(parts)}, {describe_classes(numbered.labels)}"
-    return PictureSet(parts, numbered.labels, summary, notes, numbered.numbers)
+    return Source(parts, numbered.labels, notes, summary, numbered.numbers)
 
 
 def _number(found: Found, names: Mapping[str, int], classes: str, source: str) -> Classes:

@@ -16,9 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from fer_jax.data.batches import grouped
 from fer_jax.data.compressed import lines
 from fer_jax.data.csv_layout import PIXELS, VOTES, Layout, read_header, with_rows
-from fer_jax.data.csv_rows import BYTES_AT_ONCE, Columns, parse_rows
+from fer_jax.data.csv_rows import BYTES_AT_ONCE as _BYTES_AT_ONCE
+from fer_jax.data.csv_rows import Columns, parse_rows
 from fer_jax.data.faces import Faces
 from fer_jax.data.meaning import check_one_kind
 from fer_jax.data.picture_folders import PictureReader
@@ -28,7 +30,6 @@ from fer_jax.labels import SIDE
 from fer_jax.runtime.files import os_reason, replacing
 from fer_jax.runtime.progress import announced
 
-_BYTES_AT_ONCE = BYTES_AT_ONCE
 _PICTURES_AT_ONCE = 256
 
 
@@ -92,7 +93,9 @@ def read_csv_chunks(
     header = next(source, b"")
     layout = read_header(path, header, require_labels)
     number, row, reader = 2, rows_skipped, PictureReader(skip_broken)
-    for chunk, rows in enumerate(_chunks(source, layout)):
+    # A row is a line, of one byte or more.
+    most = _PICTURES_AT_ONCE if layout.pixels == "paths" else _BYTES_AT_ONCE
+    for chunk, rows in enumerate(grouped(source, most=most, size_of=len, most_size=_BYTES_AT_ONCE)):
         if chunk == 0:
             layout = with_rows(layout, header, rows)
         if chunk >= skip:
@@ -155,17 +158,3 @@ def write_homework_csv(path: str | os.PathLike, faces: Faces) -> None:
                 writer.writerow([key, " ".join(map(text_of.__getitem__, image.ravel()))])
     except OSError as error:
         raise UserError(f"{path}: {os_reason(error)}; a place to write to was expected") from error
-
-
-def _chunks(source: Iterator[bytes], layout: Layout) -> Iterator[list[bytes]]:
-    """Gather lines to lists of about ``_BYTES_AT_ONCE`` in all, and of few pictures."""
-    most = _PICTURES_AT_ONCE if layout.pixels == "paths" else _BYTES_AT_ONCE
-    rows, size = [], 0
-    for row in source:
-        rows.append(row)
-        size += len(row)
-        if size >= _BYTES_AT_ONCE or len(rows) >= most:
-            yield rows
-            rows, size = [], 0
-    if rows:
-        yield rows

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from fer_jax.data.find_pictures import special_kind
+from fer_jax.data.opencv import import_quiet_opencv
 from fer_jax.errors import UserError
 from fer_jax.runtime.files import os_reason
 
@@ -194,28 +195,6 @@ def is_utf8(name: str) -> bool:
 
 def _unreadable(name: str, reason: str) -> UserError:
     return UserError(f"{name}: cannot be read as a video ({reason}); a complete video was expected")
-
-
-def import_quiet_opencv() -> Any:
-    """Import cv2, and keep it and FFmpeg from printing. Raises UserError if it is not installed."""
-    # FFmpeg's level is read when the first file is opened; -8 is AV_LOG_QUIET.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-    try:
-        import cv2
-    except ImportError as error:
-        raise UserError("videos need OpenCV: pip install -r requirements-photos.txt") from error
-    if os.environ["OPENCV_LOG_LEVEL"] == "SILENT":
-        _silence(cv2)
-    return cv2
-
-
-def _silence(cv2: Any) -> None:
-    """Do what the variable would have done before cv2 was imported; each version has one of the two."""
-    if hasattr(cv2, "setLogLevel"):
-        cv2.setLogLevel(0)
-    elif hasattr(cv2.utils, "logging"):
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def ffmpeg(cv2: Any) -> int:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fer_jax.data.video import ffmpeg, import_quiet_opencv, is_utf8
+from fer_jax.data.opencv import import_quiet_opencv
+from fer_jax.data.video import ffmpeg, is_utf8
 from fer_jax.runtime.marks import MARK_OF_VIDEO
 
 UNFINISHED = ".incomplete.webm"

@@ -16,8 +16,6 @@ from fer_jax.runtime.files import one_line, os_reason
 COLUMNS = (*EIGHT, "unknown", "nf")
 """What people could vote for; the last two say that it is no expression, or no face."""
 
-TARGETS = ("majority", "probability")
-
 
 class Votes(NamedTuple):
     """Votes for faces.
@@ -73,9 +71,8 @@ def labels_of(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns:
       labels int32 (N,), the expression with most votes; and a mask bool (N,) of the faces that have a label.
     """
-    left = np.where(counts > 1, counts, 0)
-    expressions = left[:, : len(EIGHT)]
-    return expressions.argmax(1).astype(np.int32), 2 * expressions.max(1) > left.sum(1)
+    expressions, total = _shared_votes(counts)
+    return expressions.argmax(1).astype(np.int32), 2 * expressions.max(1) > total
 
 
 def distributions_of(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -87,26 +84,58 @@ def distributions_of(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns:
       distributions float32 (N, 8); and a mask bool (N,) of the faces that have one.
     """
+    expressions, total = _shared_votes(counts)
+    voted = expressions.sum(1)
+    return (expressions / np.maximum(voted, 1)[:, None]).astype(np.float32), 2 * voted > total
+
+
+def _shared_votes(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Drop votes that nobody shares: those left for the eight expressions (N, 8), and for anything (N,)."""
     left = np.where(counts > 1, counts, 0)
-    expressions = left[:, : len(EIGHT)]
-    total = expressions.sum(1)
-    return (expressions / np.maximum(total, 1)[:, None]).astype(np.float32), 2 * total > left.sum(1)
+    return left[:, : len(EIGHT)], left.sum(1)
 
 
-def label_by_votes(faces: Faces, counts: np.ndarray, *, target: str) -> Faces:
-    """Keep the faces that people agree on, with labels among ``EIGHT``.
+class Decided(NamedTuple):
+    """What the votes for N faces come to.
 
-    Args:
-      faces: N faces.
-      counts: int (N, 10), their votes.
-      target: ``majority`` (see ``labels_of``), or ``probability``: also faces without a majority, all with
-        the distribution of the votes as targets (see ``distributions_of``).
+    Attributes:
+      labels: int32 (N,), indices into ``EIGHT``.
+      targets: float32 (N, 8), distributions to learn from; None where the labels are all.
+      kept: bool (N,), the faces to use.
+    """
+
+    labels: np.ndarray
+    targets: np.ndarray | None
+    kept: np.ndarray
+
+
+def decide(counts: np.ndarray, *, target: str) -> Decided:
+    """Decide by votes int (N, 10) which faces are used, and what is learnt of them.
+
+    ``target`` is ``majority`` (see ``labels_of``), or ``probability``: also faces without a majority, all
+    with the distribution of the votes as targets (see ``distributions_of``).
     """
     labels, kept = labels_of(counts)
     if target == "majority":
-        return faces.take(kept).labelled(labels[kept])
-    distributions, kept = distributions_of(counts)
-    return faces.take(kept).labelled(labels[kept], distributions[kept])
+        return Decided(labels, None, kept)
+    return Decided(labels, *distributions_of(counts))
+
+
+def target_in(part: str, vote_target: str) -> str:
+    """The ``target`` of a part: only training faces (``train``) need no majority."""
+    return vote_target if part == "train" else "majority"
+
+
+def describe_votes(source: str, part: str, target: str, kept: int, count: int) -> str:
+    """Say how many of the faces of a part are used by their votes."""
+    has = "a majority" if target == "majority" else "enough votes"
+    return f"votes of {source}: {kept:,} of {count:,} {part} faces have {has}"
+
+
+def label_by_votes(faces: Faces, counts: np.ndarray, *, target: str) -> Faces:
+    """Keep the faces that ``decide`` keeps by their votes int (N, 10), with labels among ``EIGHT``."""
+    labels, targets, kept = decide(counts, target=target)
+    return faces.take(kept).labelled(labels[kept], None if targets is None else targets[kept])
 
 
 def column_of(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fer_jax.data import photos
+from fer_jax.data.batches import grouped
 from fer_jax.data.contrast import describe_flat, has_contrast, refuse_flat
 from fer_jax.data.find_pictures import CLOSED, Found, describe
 from fer_jax.data.inputs import find_input
@@ -102,7 +103,8 @@ def _write_rows(
     with appended_rows(output, header, key) as rows, signals.telling(rows.told):
         copies = Copies(folder, Path(source), _all(rows.entries, "copies"))
         done = _sum(rows.entries, "pictures")
-        for group in _groups(read(counted(paths[done:], unit="picture"))):
+        photos_read = read(counted(paths[done:], unit="picture"))
+        for group in grouped(photos_read, most=_AT_ONCE, size_of=_pixels, most_size=_PIXELS_AT_ONCE):
             text, entry = _predict_group(group, predict, copies, labels, with_boxes, with_probabilities)
             _print_errors(entry, alone=len(paths) == 1)
             rows.append(text, entry)
@@ -134,17 +136,9 @@ def _without_copies(source: str, paths: Sequence[Path], folder: Path | None) -> 
     return kept
 
 
-def _groups(items: Iterable[Photo | UserError]) -> Iterator[list[Photo | UserError]]:
-    """Gather pictures to predict their faces at once, as many as memory should hold."""
-    group, pixels = [], 0
-    for item in items:
-        group.append(item)
-        pixels += item.picture.width * item.picture.height if isinstance(item, Photo) else 0
-        if len(group) == _AT_ONCE or pixels >= _PIXELS_AT_ONCE:
-            yield group
-            group, pixels = [], 0
-    if group:
-        yield group
+def _pixels(item: Photo | UserError) -> int:
+    """How many pixels a picture takes in memory; none if it cannot be read."""
+    return item.picture.width * item.picture.height if isinstance(item, Photo) else 0
 
 
 def _predict_group(
@@ -236,11 +230,15 @@ def _print_summary(entries: Sequence[Entry], output: Path, whole: bool, *, rate:
 
 
 def _raise_for_unread(source: str, found: Found, entries: Sequence[Entry], output: Path) -> None:
-    unread, closed = len(_all(entries, "unread")), sum(other.why == CLOSED for other in found.others)
-    if unread:
+    if unread := len(_all(entries, "unread")):
         failed = f"{unread:,} of {number_of(_sum(entries, 'pictures'), 'picture')}"
         raise UserError(f"{source}: {failed} cannot be read; the others are in {output}")
-    if closed:
+    raise_for_closed(source, found, output)
+
+
+def raise_for_closed(source: str, found: Found, output: Path) -> None:
+    """Raise UserError if there are folders that cannot be listed; ``output`` has what the others have."""
+    if closed := sum(other.why == CLOSED for other in found.others):
         raise UserError(f"{source}: {number_of(closed, 'folder')} cannot be listed; the rest is in {output}")
 
 

@@ -16,13 +16,13 @@ from fer_jax.checkpoints import digests
 from fer_jax.checkpoints.choose import choose_all, views_of_photos
 from fer_jax.classifier import Classifier
 from fer_jax.data.detectors import make_detector
-from fer_jax.data.find_pictures import CLOSED, Found, describe
+from fer_jax.data.find_pictures import Found, describe
 from fer_jax.data.inputs import find_input
 from fer_jax.data.kinds import SUFFIXES, VIDEO_SUFFIXES
 from fer_jax.data.photos import faces_of
 from fer_jax.errors import UserError
 from fer_jax.predict.faces import predict_csv
-from fer_jax.predict.photos import predict_photos
+from fer_jax.predict.photos import predict_photos, raise_for_closed
 from fer_jax.predict.rows import name_with
 from fer_jax.predict.video import predict_camera, predict_videos
 from fer_jax.predict.watch import Settings
@@ -112,10 +112,7 @@ def _predict_found(
         for line in describe(found.without_videos()):
             print(f"left out: {line}")
         videos(source, found.videos(), output=output)
-        if closed := sum(other.why == CLOSED for other in found.others):
-            raise UserError(
-                f"{source}: {number_of(closed, 'folder')} cannot be listed; the rest is in {output}"
-            )
+        raise_for_closed(source, found, output)
         return
     errors = []
     try:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from fer_jax.data.batches import grouped
 from fer_jax.data.detectors import Box
 from fer_jax.data.photos import whole_pixels
 from fer_jax.data.smoothing import smooth
@@ -64,7 +65,8 @@ class Seen(NamedTuple):
 def watch(frames: Iterable[Frame], settings: Settings, *, live: bool = False) -> Iterator[Seen]:
     """Yield each frame with its faces; of a ``live`` source at once, otherwise after predicting a few."""
     tracks, means = Tracks(), {}
-    for group in _groups(frames, 1 if live else _AT_ONCE):
+    most = 1 if live else _AT_ONCE
+    for group in grouped(frames, most=most, size_of=_pixels, most_size=_PIXELS_AT_ONCE):
         found = [settings.find(frame.picture) for frame in group]
         for frame, (boxes, faces), rows in zip(group, found, _predict(found, settings), strict=True):
             interval = frame.time - tracks.time if math.isfinite(tracks.time) else None
@@ -81,6 +83,10 @@ def watch(frames: Iterable[Frame], settings: Settings, *, live: bool = False) ->
             means = {number: mean for number, mean in means.items() if number in followed}
 
 
+def _pixels(frame: Frame) -> int:
+    return frame.picture.width * frame.picture.height
+
+
 def _predict(found: list[tuple[list[Box], np.ndarray]], settings: Settings) -> list[np.ndarray]:
     """The probabilities (N, classes) of each frame's faces, predicted together."""
     counts = [len(faces) for _, faces in found]
@@ -88,15 +94,3 @@ def _predict(found: list[tuple[list[Box], np.ndarray]], settings: Settings) -> l
         return [np.zeros((0, len(settings.labels)))] * len(found)
     probabilities = settings.predict(np.concatenate([faces for _, faces in found]))
     return np.split(probabilities, np.cumsum(counts)[:-1])
-
-
-def _groups(frames: Iterable[Frame], most: int) -> Iterator[list[Frame]]:
-    group, pixels = [], 0
-    for frame in frames:
-        group.append(frame)
-        pixels += frame.picture.width * frame.picture.height
-        if len(group) == most or pixels >= _PIXELS_AT_ONCE:
-            yield group
-            group, pixels = [], 0
-    if group:
-        yield group

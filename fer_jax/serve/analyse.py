@@ -50,6 +50,10 @@ Network = Callable[[np.ndarray], tuple[Any, Any]]
 """Faces uint8 (N, 48, 48, 1) -> probabilities float32 (N, K), and heat: see ``make_network``."""
 
 
+FindFaces = Callable[[Image.Image], tuple[list[photos.Box], np.ndarray]]
+"""A picture -> the boxes and the faces in it, as ``photos.faces_of``."""
+
+
 def make_network(classifier: Classifier, *, views: str, heat: bool = True) -> Network:
     """Compile a network, with its arrays on the device, as ``faces -> (probabilities, heat)``.
 
@@ -92,18 +96,17 @@ def _mean(arrays: Sequence[Any]) -> np.ndarray:
 
 
 def make_analyse(
-    networks: Sequence[Network], labels: Sequence[str], *, detector: str = "", whole: bool = False
+    networks: Sequence[Network], labels: Sequence[str], *, find: FindFaces
 ) -> Callable[[bytes], dict[str, Any]]:
     """Make ``bytes of a picture file -> answer``, as ``docs/serve.md`` describes it.
 
-    ``detector`` and ``whole`` are as in ``photos.faces_of``.
     The function raises Refused if there is no answer. Call it from one thread at a time: several threads
     would only wait for each other.
     """
 
     def analyse(body: bytes) -> dict[str, Any]:
         picture = read_upload(body)
-        boxes, faces = photos.faces_of(picture, detector=detector, whole=whole)
+        boxes, faces = find(picture)
         if not boxes:
             raise Refused(
                 422,

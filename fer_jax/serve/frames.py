@@ -3,20 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from fer_jax.data import photos
 from fer_jax.data.contrast import has_contrast
-from fer_jax.serve.analyse import Network, look_at, read_upload, to_answer
+from fer_jax.serve.analyse import FindFaces, Network, look_at, read_upload, to_answer
 
 MAX_MEGAPIXELS = 2
 """The page sends 640 pixels a side at most, a third of a megapixel; a larger frame would hold up photos."""
 BATCH = 1
 """Faces in a batch. Before a camera there is mostly one; the three others of a photo's batch cost as much."""
 
-FindFaces = Callable[[Image.Image], tuple[list[photos.Box], np.ndarray]]
-"""A picture -> the boxes and the faces in it, as ``photos.faces_of``."""
 AnalyseFrame = Callable[[bytes, bool], dict[str, Any]]
 """Bytes of a frame, and whether the answer needs heat -> the answer."""
 
@@ -26,7 +20,7 @@ def make_analyse_frame(
     with_heat: Sequence[Network],
     labels: Sequence[str],
     *,
-    find: FindFaces = photos.faces_of,
+    find: FindFaces,
 ) -> AnalyseFrame:
     """Make ``(bytes of a frame, heat) -> answer``, an answer as that to a photo.
 

@@ -55,7 +55,7 @@ def run(command: Command) -> None:
         _announce(listener)
         labels, find = classifiers[0].labels, functools.partial(photos.faces_of, detector=detector)
         app = make_app(
-            make_analyse(networks, labels, detector=detector, whole=whole),
+            make_analyse(networks, labels, find=functools.partial(find, whole=whole)),
             content,
             analyse_frame=frames.make_analyse_frame(quick, networks, labels, find=find),
             local_only=_is_local(listener),

@@ -4,7 +4,7 @@ import functools
 
 from fer_jax.data.detectors import haar, mtcnn, yunet
 from fer_jax.data.detectors.boxes import Box, Crop, Detector, crop_box
-from fer_jax.data.detectors.opencv import INSTALL, import_opencv
+from fer_jax.data.opencv import INSTALL, import_opencv
 from fer_jax.errors import UserError
 
 __all__ = ["Box", "Crop", "Detector", "crop_box", "make_detector"]

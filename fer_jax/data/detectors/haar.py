@@ -8,8 +8,8 @@ from typing import Any
 from PIL import Image
 
 from fer_jax.data.detectors.boxes import Box, Crop, Detector
-from fer_jax.data.detectors.opencv import REINSTALL, import_opencv
 from fer_jax.data.detectors.sizes import scaled, shrunk
+from fer_jax.data.opencv import REINSTALL, import_opencv
 from fer_jax.errors import UserError
 from fer_jax.runtime.files import os_reason
 

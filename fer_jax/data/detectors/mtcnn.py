@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 from fer_jax.data.detectors.boxes import Box, Crop, Detector
-from fer_jax.data.detectors.opencv import INSTALL, REINSTALL, import_opencv
 from fer_jax.data.detectors.sizes import scaled, shrunk, smallest_face
+from fer_jax.data.opencv import INSTALL, REINSTALL, import_opencv
 from fer_jax.errors import UserError
 from fer_jax.runtime.files import os_reason
 

@@ -1,17 +1,15 @@
 """A detector from a file: a YuNet network, run by OpenCV."""
 
-import contextlib
 import functools
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from fer_jax.data.detectors.boxes import Box, Crop, Detector
-from fer_jax.data.detectors.opencv import import_opencv
 from fer_jax.data.detectors.sizes import scaled, shrunk, smallest_face
+from fer_jax.data.opencv import import_opencv, quiet
 from fer_jax.errors import UserError
 from fer_jax.runtime.files import expand_user, os_reason
 
@@ -37,25 +35,13 @@ def make_yunet(path: str) -> Detector:
     except OSError as error:
         raise UserError(f"{path}: {os_reason(error)}; {expected}") from error
     try:
-        with _quiet(cv2):
+        with quiet(cv2):  # the message says what its lines would
             options = (320, 320), _SCORE, _OVERLAP, _MOST_BOXES
             network = cv2.FaceDetectorYN.create("onnx", content, np.zeros(0, np.uint8), *options)
             network.detect(np.zeros((320, 320, 3), np.uint8))
     except (cv2.error, SystemError) as error:
         raise UserError(f"{path}: OpenCV cannot use it to find faces; {expected}") from error
     return Detector(path, functools.partial(_find, network, threading.Lock()), _CROP)
-
-
-@contextlib.contextmanager
-def _quiet(cv2: Any) -> Iterator[None]:
-    """Without OpenCV's own lines on standard error, where the message says what they would."""
-    # Where OpenCV 4.10 and 4.14 have it; it returns the level before.
-    set_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel
-    level = set_level(0)
-    try:
-        yield
-    finally:
-        set_level(level)
 
 
 def _find(network: Any, lock: threading.Lock, picture: Image.Image) -> list[Box]:

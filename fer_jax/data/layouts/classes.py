@@ -3,7 +3,14 @@
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from fer_jax.data.class_names import EIGHT, NUMBERINGS, expression_of
+from fer_jax.data.class_names import (
+    EIGHT,
+    NUMBERINGS,
+    expression_of,
+    in_alphabetical_order,
+    labels_of_expressions,
+    spelt,
+)
 from fer_jax.data.layouts.names import class_in, expression_in, is_number
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
@@ -56,7 +63,7 @@ def number_classes(names: Collection[str], classes: str, *, source: str) -> Clas
 
 def _of_expressions(expressions: dict[str, str], **options) -> Classes:
     """Number names that are expressions."""
-    labels = EIGHT if "contempt" in expressions.values() else LABELS
+    labels = labels_of_expressions(expressions.values())
     return Classes(labels, {name: labels.index(value) for name, value in expressions.items()}, **options)
 
 
@@ -65,7 +72,7 @@ def _own(names: Sequence[str], expressions: Sequence[str]) -> Classes:
     label_of: dict[str, str] = {}
     for name in names:
         label_of.setdefault(class_in(name), expression_in(name) or name.strip())
-    labels = tuple(sorted(label_of.values(), key=lambda label: (label.casefold(), label)))
+    labels = in_alphabetical_order(label_of.values())
     index_of = {name: labels.index(label_of[class_in(name)]) for name in names}
     others = [name for name in names if name not in expressions]
     notes = ()
@@ -83,7 +90,7 @@ def _by_numbering(names: Sequence[str], classes: str, source: str) -> Classes:
     for name in names:
         if is_number(name):
             expression = NUMBERINGS[classes].get(int(name))
-            expected = f"{_spelt(classes)} were expected by config.classes={classes}"
+            expected = f"{spelt(NUMBERINGS[classes])} were expected by config.classes={classes}"
         else:
             expression = expression_in(name)
             expected = "leave out config.classes for classes of your own"
@@ -123,17 +130,12 @@ def _refuse_numbers(names: Sequence[str], source: str) -> UserError:
     numbers = {int(name) for name in names}
     likely = [name for name, numbering in NUMBERINGS.items() if set(numbering) == numbers]
     possible = [name for name, numbering in NUMBERINGS.items() if set(numbering) > numbers]
-    proposals = [f"--config.classes={name} ({_spelt(name)})" for name in likely or possible]
+    proposals = [f"--config.classes={name} ({spelt(NUMBERINGS[name])})" for name in likely or possible]
     if likely and possible:
         proposals.append(f"{', '.join(possible)} have further numbers")
     proposals.append("or --config.classes=NAME,NAME with your own names for 0, 1, and so on")
     shown = ", ".join(sorted(names, key=int)[:10])
     return UserError(f"{source}: classes {shown} are numbers; say what they mean: {'; '.join(proposals)}")
-
-
-def _spelt(numbering: str) -> str:
-    """``0 angry, 1 disgust`` and so on."""
-    return ", ".join(f"{number} {name}" for number, name in NUMBERINGS[numbering].items())
 
 
 def describe_classes(labels: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from fer_jax.data.class_names import EIGHT, expression_of
 from fer_jax.data.layouts.names import is_number, split_of, subfolders
 from fer_jax.data.layouts.samples import Found, Options, Sample
 from fer_jax.data.layouts.text import numbered_lines, safe_path, shown
-from fer_jax.data.votes import COLUMNS, distributions_of, labels_of
+from fer_jax.data.votes import COLUMNS, decide, describe_votes, target_in
 from fer_jax.errors import UserError
 
 _ORDER = (
@@ -40,9 +40,7 @@ def _has_votes(table: Path) -> bool:
 
 
 def read(root: Path, options: Options) -> Found:
-    """List the pictures whose votes give a label (see ``votes.label_by_votes``).
-
-    Only training faces need no majority, where ``options.vote_target`` is ``probability``.
+    """List the pictures whose votes suffice (see ``votes.decide``).
 
     Raises UserError for a row that cannot be read.
     """
@@ -50,16 +48,13 @@ def read(root: Path, options: Options) -> Found:
     for part, table in _tables(root):
         rows = _read_table(table)
         counts = np.array([votes for _, _, votes in rows], np.int64).reshape(-1, len(COLUMNS))
-        labels, kept = labels_of(counts)
-        by_majority = part != "train" or options.vote_target == "majority"
-        distributions, has_votes = distributions_of(counts)
-        kept = kept if by_majority else has_votes
-        has = "a majority" if by_majority else "enough votes"
-        notes.append(f"votes of {table}: {kept.sum():,} of {len(rows):,} {part} faces have {has}")
+        target = target_in(part, options.vote_target)
+        labels, targets, kept = decide(counts, target=target)
+        notes.append(describe_votes(str(table), part, target, kept.sum(), len(rows)))
         for row in np.flatnonzero(kept):
             path, box, _ = rows[row]
-            target = None if by_majority else distributions[row]
-            samples.setdefault(part, []).append(Sample(EIGHT[labels[row]], path, box, target))
+            learnt = None if targets is None else targets[row]
+            samples.setdefault(part, []).append(Sample(EIGHT[labels[row]], path, box, learnt))
     return Found("FER+ folders", samples, tuple(notes), labels=EIGHT)
 
 

@@ -27,7 +27,7 @@ class Options(NamedTuple):
 
     Attributes:
       skip_broken: whether what cannot be read is left out instead of refused.
-      vote_target: what training learns from votes; see ``votes.label_by_votes``.
+      vote_target: what training learns from votes; see ``votes.decide``.
     """
 
     skip_broken: bool = False
