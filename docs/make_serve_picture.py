@@ -4,6 +4,7 @@ python main.py --config=configs/best.py --mode=serve
 python docs/make_serve_picture.py http://127.0.0.1:8000
 """
 
+import argparse
 import base64
 import shutil
 import sys
@@ -19,7 +20,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from fer_jax.data.synthetic.faces import draw_faces
 
-# Number of the face, left, top and side in pixels: of those that ``best`` names rightly, cropped as FER2013's.
+# Number of the face, left, top and side in pixels. Cropped as FER2013 does, ``best`` names them rightly.
 PORTRAITS = ((32, 90, 190, 330), (9, 520, 120, 300), (38, 930, 230, 300))
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars")
 WIDTH, HEIGHT = 1200, 870
@@ -66,4 +67,6 @@ def main(url: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("url", help="the address of the page")
+    main(parser.parse_args().url)
