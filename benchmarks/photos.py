@@ -13,6 +13,7 @@ what was found.
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -124,6 +125,20 @@ def print_score(
         print(f"  {places}{np.mean(same):>13.1%}{same.sum() / count:>9.1%}{right:>10.1%}")
 
 
+def available(names: Sequence[str]) -> list[Detector]:
+    """Make the detectors that are installed, and name the others. Raises UserError if none is."""
+    detectors, errors = [], []
+    for name in names:
+        try:
+            detectors.append(make_detector(name))
+        except UserError as error:
+            errors.append(error)
+            print(f"left out: {error}")
+    if not detectors:
+        raise errors[0]
+    return detectors
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--csv", required=True, help="the data set: a CSV file or folder with labels")
@@ -133,7 +148,7 @@ def main() -> None:
     parser.add_argument("--faces", type=int, default=1000)
     parser.add_argument("--output", type=Path, help="folder for some of the pictures")
     options = parser.parse_args()
-    detectors = [make_detector(name) for name in options.detector.split(",")]
+    detectors = available(options.detector.split(","))
     classifier = fer_jax.load(options.weights)
     faces = load_splits(options.csv, validation_fraction=0.1, seed=0).validation
     draw = np.random.default_rng(0)
