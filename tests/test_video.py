@@ -3,10 +3,12 @@
 import contextlib
 import functools
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -139,6 +141,8 @@ def test_an_opencv_that_cannot_write(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+RATE = 2
+"""Frames a second of the long videos."""
 BAD = {
     "text.mp4": (b"hello, this is no video\n" * 9, "it holds text"),
     "list.mp4": (b"#EXTM3U\n/etc/passwd\n", "it holds text"),
@@ -514,3 +518,32 @@ def test_a_real_signal(tmp_path, number):
     assert incomplete.read_text().endswith("\n")
     assert len(pd.read_csv(incomplete)) > 0
     assert len(list(read_frames(open_video(tmp_path / "out_pictures" / "clip.webm")))) > 0
+
+
+def peak_memory(command, folder):
+    """The most memory in MB that a command had; what wait4 tells includes this process, before the fork."""
+    peak = 0
+    with open(folder / "errors.txt", "w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, MAIN, *command], cwd=folder, stdout=subprocess.DEVNULL, stderr=errors
+        )
+        while process.poll() is None:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            peak = max(peak, *map(int, re.findall(r"VmHWM:\s+(\d+) kB", status)), 0)
+            time.sleep(0.05)
+    assert process.returncode == 0, (folder / "errors.txt").read_text()
+    return peak / 1024
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory in other units")
+def test_memory_does_not_grow_with_the_length(tmp_path):
+    faces, memory = clips.people(), {}
+    for minutes in (1, 20):
+        frames = (clips.picture_at(n / RATE % 10, faces, scale=2) for n in range(minutes * 60 * RATE))
+        path = clips.write_clip(tmp_path / f"{minutes}.webm", frames, rate=float(RATE))
+        command = [f"--config={MAIN.parent}/configs/tiny.py", "--mode=predict"]
+        memory[minutes] = peak_memory([*command, f"--input={path}", f"--output={minutes}.csv"], tmp_path)
+        rows = pd.read_csv(tmp_path / f"{minutes}.csv")
+        assert rows["frame"].max() == minutes * 60 * RATE - 1
+    assert memory[20] < memory[1] + 100, memory
