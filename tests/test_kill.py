@@ -130,7 +130,7 @@ def test_killed_at_random_moments(start, whole, tmp_path, capsys):
 
 def test_sigterm_within_an_epoch(start, whole, tmp_path):
     record, tries = None, 0
-    # The signal may come between two epochs. A new run is tried then: one that goes on draws its curves at once.
+    # The signal may come between two epochs. Then a new run is tried: one that goes on draws curves at once.
     while record is None or record.position is None:
         tries += 1
         assert tries < 20
