@@ -15,6 +15,7 @@ def get_config() -> ConfigDict:
     config.classes = ""
     config.votes = ""  # FER+'s votes, fer2013new.csv, row by row for fer2013.csv; eight classes
     config.vote_target = "majority"  # what training learns of them: 'majority', or 'probability'
+    config.vote_share = 1.0  # share of the votes in what training learns; the rest: the data set's own labels
     config.split = "validation"  # what --mode=eval scores: 'validation' or 'test'
     config.validation_fraction = 0.1  # drawn from the training faces if the data set has no validation faces
     config.skip_broken = False  # leave out pictures that cannot be read; otherwise the data set is refused

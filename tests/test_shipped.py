@@ -11,7 +11,7 @@ import pytest
 import fer_jax
 from fer_jax import pack_weights
 from fer_jax.checkpoints import shipped
-from fer_jax.checkpoints.choose import choose
+from fer_jax.checkpoints.choose import choose, propose_for_photos
 from fer_jax.checkpoints.restore import has_checkpoint, load_best
 from fer_jax.checkpoints.weights import Record, Weights
 from fer_jax.data.load import load_dataset
@@ -226,3 +226,9 @@ def test_cut_files_are_one_line(tmp_path):
             shipped.read("name", tmp_path)
         path.write_bytes(whole)
     shipped.read("name", tmp_path)
+
+
+@pytest.mark.parametrize(("name", "proposed"), [("best", True), ("plus", False), (None, False)])
+def test_the_weights_for_photos_are_proposed(tmp_path, capsys, name, proposed):
+    propose_for_photos(command("predict", tiny_config(), tmp_path, shipped_name=name))
+    assert ("--config=plus" in capsys.readouterr().out) == proposed

@@ -103,6 +103,25 @@ def test_labels_of_a_file_are_replaced(tmp_path):
     assert any("40 of 40 validation faces have a majority" in note for note in splits.notes)
 
 
+@pytest.mark.parametrize("target", ["majority", "probability"])
+def test_a_share_of_the_files_own_labels(tmp_path, target):
+    faces, votes = write(tmp_path)
+    only, mixed = (load(faces, votes, vote_target=target, vote_share=share) for share in (1.0, 0.25))
+    of_votes = np.eye(8)[only.train.labels] if target == "majority" else only.train.targets
+    angry = np.eye(8)[np.zeros(len(of_votes), int)]  # what the file says of all
+    np.testing.assert_allclose(mixed.train.targets, 0.25 * of_votes + 0.75 * angry, atol=1e-6)
+    np.testing.assert_array_equal(mixed.train.labels, only.train.labels)
+    assert mixed.validation.targets is None
+
+    table = pd.read_csv(faces)
+    table.assign(emotion="bored").to_csv(faces, index=False)  # no class of the votes'
+    other = load(faces, votes, vote_target=target, vote_share=0.25)
+    np.testing.assert_allclose(other.train.targets, of_votes, atol=1e-6)
+    table.drop(columns="emotion").to_csv(faces, index=False)
+    with pytest.raises(UserError, match=r"config.vote_share=0.25: .*/faces.csv, which has none"):
+        load(faces, votes, vote_target=target, vote_share=0.25)
+
+
 def test_evaluation_is_on_majority_faces(tmp_path):
     faces, votes = write(tmp_path)
     table = pd.read_csv(votes)

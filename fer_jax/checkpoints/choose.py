@@ -12,6 +12,9 @@ from fer_jax.runtime.command import Command, Config
 from fer_jax.runtime.files import expand_user
 from fer_jax.transforms.views import views_in_pictures
 
+FOR_PHOTOS = "plus"
+"""The shipped weights that learnt what ten people say of each face."""
+
 
 def load(workdir_or_name: str | Path) -> Classifier:
     """Load the best network of the run in a workdir, or a shipped one by its name.
@@ -52,6 +55,13 @@ def uses_shipped(command: Command) -> bool:
     """Whether ``choose`` takes the shipped weights: never where a run has begun, even without checkpoint."""
     has_run = has_checkpoint(command.workdir) or (command.workdir / "config.json").exists()
     return command.shipped_name in shipped.names() and not has_run
+
+
+def propose_for_photos(command: Command) -> None:
+    """Print which shipped weights name faces as most people do, if the command takes others of them."""
+    others = uses_shipped(command) and command.shipped_name != FOR_PHOTOS
+    if others and FOR_PHOTOS in shipped.names():
+        print(f"  to name faces as most people do: --config={FOR_PHOTOS}")
 
 
 def choose_all(command: Command) -> list[Classifier]:

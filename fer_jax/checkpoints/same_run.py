@@ -9,7 +9,7 @@ from fer_jax.checkpoints.weights import RANDOM_KEYS, Record
 from fer_jax.errors import UserError
 from fer_jax.runtime.command import Command, Config
 
-_OF_DATA = ("dataset", "classes", "votes", "vote_target")
+_OF_DATA = ("dataset", "classes", "votes", "vote_target", "vote_share")
 """Fields that say together which faces and labels there are: a new ``dataset`` needs new values of all."""
 
 EVALUATION_FIELDS = (*_OF_DATA, "split", "views", "batch_size", "cache", "skip_broken")
@@ -27,6 +27,7 @@ _YOUNGER = {
     "classes": "",
     "votes": "",
     "vote_target": "majority",
+    "vote_share": 1.0,
 }
 """Fields that older runs lack, with the values that stand for what those runs did."""
 

@@ -11,7 +11,7 @@ from fer_jax.data.class_names import EIGHT
 from fer_jax.data.contrast import describe_flat, has_contrast
 from fer_jax.data.faces import Faces, Source, Splits, digest
 from fer_jax.data.layouts.archive import is_picture_archive, refuse_tar, unpacked
-from fer_jax.data.meaning import summary, with_meaning
+from fer_jax.data.meaning import known_labels, summary, with_meaning
 from fer_jax.data.parquet import is_parquet
 from fer_jax.data.picture_folders import read_picture_set
 from fer_jax.data.read_table import read_table
@@ -69,7 +69,7 @@ def load_to_score(config: Mapping[str, Any], *, trained_on: str) -> Splits:
 
 def _reading(config: Mapping[str, Any]) -> dict[str, Any]:
     """The options of ``_read_source``; runs of earlier versions lack some fields."""
-    fields = ("cache", "skip_broken", "classes", "votes", "vote_target")
+    fields = ("cache", "skip_broken", "classes", "votes", "vote_target", "vote_share")
     return {name: config[name] for name in fields if name in config}
 
 
@@ -112,6 +112,7 @@ def load_splits(dataset: str, *, validation_fraction: float, seed: int, **readin
         classes: what the numbers of the labels mean, or which classes to take; see ``config.classes``.
         votes: path of FER+'s votes, row by row for a CSV file; they replace its labels.
         vote_target: what training learns of votes; see ``votes.decide``.
+        vote_share: share of the votes in what training learns; the rest is that of a CSV file's own labels.
 
     Returns:
       The parts, with labels. The notes say how validation was made, how many of its faces also occur byte
@@ -132,6 +133,7 @@ def _read_source(
     classes: str = "",
     votes: str = "",
     vote_target: str = "majority",
+    vote_share: float = 1.0,
 ) -> Source:
     """Read the labelled faces of a data set."""
     if dataset.startswith(kaggle.PREFIX):
@@ -149,17 +151,20 @@ def _read_source(
             source = read_picture_set(folder, **options)
         return _renamed(source, folder, path)
     table = read_table(path, require_labels=not votes, cache=cache, skip_broken=skip_broken)
+    own = None
     if votes:
         voted = read_votes(expand_user(votes))
         _check_same_rows(dataset, table, votes, voted)
         table = table._replace(votes=voted.counts)
+        if vote_share < 1:
+            own = _own_labels(path, table, vote_share)
     elif table.faces.labels is not None:
         table, meaning = with_meaning(path, table, classes)
         described = summary(table, meaning.described)
         return Source(_parts(table), meaning.labels, table.notes, described, meaning.numbers)
     elif classes:
         raise UserError(f"config.classes: {path} has votes for eight classes; leave config.classes out")
-    return _by_votes(dataset, table, votes or dataset, vote_target)
+    return _by_votes(dataset, table, votes or dataset, vote_target, own=own, share=vote_share)
 
 
 def _renamed(source: Source, folder: str, archive: str) -> Source:
@@ -172,12 +177,18 @@ def _renamed(source: Source, folder: str, archive: str) -> Source:
     return source._replace(parts=parts, notes=notes)
 
 
-def _by_votes(dataset: str, table: Table, source: str, target: str) -> Source:
-    """Label the faces of a table by the votes of ``source``. Only training faces need no majority."""
+def _by_votes(
+    dataset: str, table: Table, source: str, target: str, *, own: np.ndarray | None, share: float
+) -> Source:
+    """Label the faces of a table by the votes of ``source``. Only training faces need no majority.
+
+    Where the votes' ``share`` is below 1, training also learns the table's ``own`` labels int32 (N,).
+    """
     parts, notes = {}, []
     for part, mask in _masks(table).items():
         part_target = target_in(part, target)
-        faces = label_by_votes(table.faces.take(mask), table.votes[mask], target=part_target)
+        learnt = {} if own is None or part not in ("train", "all") else {"own": own[mask], "share": share}
+        faces = label_by_votes(table.faces.take(mask), table.votes[mask], target=part_target, **learnt)
         notes.append(describe_votes(source, part, part_target, len(faces), mask.sum()))
         if len(faces):
             parts[part] = faces
@@ -185,6 +196,17 @@ def _by_votes(dataset: str, table: Table, source: str, target: str) -> Source:
         raise UserError(f"{source}: no face of {dataset} has a majority of votes")
     unlabelled = table._replace(faces=table.faces.labelled(None))
     return Source(parts, EIGHT, (*table.notes, *notes), summary(unlabelled))
+
+
+def _own_labels(path: str, table: Table, share: float) -> np.ndarray:
+    """The labels of a table int32 (N,), indices into ``EIGHT``, -1 for others. Raises UserError for none."""
+    own = known_labels(path, table, known=EIGHT, classes="")
+    if own is None:
+        raise UserError(
+            f"config.vote_share={share}: the rest is that of the labels of {path}, which has none; leave "
+            "config.vote_share out"
+        )
+    return own
 
 
 def _check_same_rows(dataset: str, table: Table, path: str, voted: Votes) -> None:

@@ -132,10 +132,31 @@ def describe_votes(source: str, part: str, target: str, kept: int, count: int) -
     return f"votes of {source}: {kept:,} of {count:,} {part} faces have {has}"
 
 
-def label_by_votes(faces: Faces, counts: np.ndarray, *, target: str) -> Faces:
-    """Keep the faces that ``decide`` keeps by their votes int (N, 10), with labels among ``EIGHT``."""
+def label_by_votes(
+    faces: Faces, counts: np.ndarray, *, target: str, own: np.ndarray | None = None, share: float = 1.0
+) -> Faces:
+    """Label faces by their votes.
+
+    Args:
+      faces: N faces.
+      counts: votes int (N, 10).
+      target: what is learnt of them, see ``decide``.
+      own: int32 (N,), labels that the faces had before: indices into ``EIGHT``, -1 for another class.
+      share: of the votes in what is learnt, 0 to 1; the rest is that of the ``own`` labels.
+
+    Returns:
+      The faces that ``decide`` keeps, with labels among ``EIGHT``.
+    """
     labels, targets, kept = decide(counts, target=target)
+    if own is not None and share < 1:
+        targets = _mixed(np.eye(len(EIGHT))[labels] if targets is None else targets, own, share)
     return faces.take(kept).labelled(labels[kept], None if targets is None else targets[kept])
+
+
+def _mixed(targets: np.ndarray, own: np.ndarray, share: float) -> np.ndarray:
+    """Mix targets (N, 8) with labels int32 (N,) of before, where they are among ``EIGHT``."""
+    of_own = np.where((own < 0)[:, None], targets, np.eye(len(EIGHT))[own])
+    return (share * targets + (1 - share) * of_own).astype(np.float32)
 
 
 def column_of(name: str) -> str:

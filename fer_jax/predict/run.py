@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fer_jax.checkpoints import digests
-from fer_jax.checkpoints.choose import choose_all, views_of_photos
+from fer_jax.checkpoints.choose import choose_all, propose_for_photos, views_of_photos
 from fer_jax.classifier import Classifier
 from fer_jax.data.detectors import make_detector
 from fer_jax.data.find_pictures import Found, describe
@@ -92,9 +92,12 @@ def _predict(command: Command, source: str, output: Path) -> None:
 
 def _networks(command: Command, *, pictures: bool) -> list[tuple[Classifier, str]]:
     """The networks to average, each with its test-time views."""
+    classifiers = choose_all(command)
+    if pictures:
+        propose_for_photos(command)
     return [
         (c.on_device(), views_of_photos(c.config, command.overrides) if pictures else c.config["views"])
-        for c in choose_all(command)
+        for c in classifiers
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fer_jax.checkpoints.choose import choose_all, views_of_photos
+from fer_jax.checkpoints.choose import choose_all, propose_for_photos, views_of_photos
 from fer_jax.data import photos
 from fer_jax.data.detectors import make_detector
 from fer_jax.errors import UserError
@@ -41,6 +41,7 @@ def run(command: Command) -> None:
     from fer_jax.serve.app import make_app
 
     classifiers = choose_all(command)
+    propose_for_photos(command)
     address = command.config["serve"]
     with _bind(address["host"], address["port"]) as listener:
         views = [views_of_photos(c.config, command.overrides) for c in classifiers]
