@@ -27,6 +27,8 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_num_cpu_devices", 2)
 
+LONGEST = ("docs", "kill", "interrupt", "package", "train_step", "main", "augment", "explain")
+"""Files of tests that begin, since one process would have to wait for them at the end."""
 LEFT_OUT = pytest.StashKey()
 """How many tests are left out since --nightly is not given."""
 FILES = pytest.StashKey()
@@ -91,6 +93,11 @@ def pytest_collection_modifyitems(config, items):
     config.stash[LEFT_OUT] = 0 if config.getoption("nightly") else len(items) - len(kept)
     if not config.getoption("nightly"):
         items[:] = kept
+    items.sort(key=lambda item: place_of(item.path.stem.removeprefix("test_")))
+
+
+def place_of(file):
+    return LONGEST.index(file) if file in LONGEST else len(LONGEST)
 
 
 def pytest_sessionfinish(session):

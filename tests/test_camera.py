@@ -401,7 +401,9 @@ window.fetch = async () => {
     ("why", "line", "at_least"),
     [
         ("busy", "The server is busy with other pictures.", 0.05),
-        ("lost", "The server cannot be reached. Is it still running?", 0.9),
+        pytest.param(
+            "lost", "The server cannot be reached. Is it still running?", 0.9, marks=pytest.mark.nightly
+        ),
     ],
 )
 def test_a_server_without_an_answer(page, why, line, at_least):
@@ -416,6 +418,7 @@ def test_a_server_without_an_answer(page, why, line, at_least):
     wait(page, lambda: status(page).startswith("1 face: "))
 
 
+@pytest.mark.nightly
 def test_a_camera_without_a_picture(page):
     start(page)
     page.execute_script("document.getElementById('video').pause()")

@@ -174,15 +174,20 @@ def test_sheets_of_an_mlp(tmp_path, capsys):
         assert begun < lines.index(f"written: {tmp_path / 'run' / 'explain' / name}.png")
         with Image.open(tmp_path / "run" / "explain" / f"{name}.png") as sheet:
             assert min(sheet.size) > 200
+    (tmp_path / "seeds" / "seed-0").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"several seeds; name one of them: --workdir=.*seed-0"):
+        write_sheets(tmp_path / "seeds")
+
+
+@pytest.mark.nightly
+def test_sheets_of_an_input(tmp_path, capsys):
+    train(tmp_path / "run")
     faces = draw_faces(3, seed=0)
     for image, id_ in zip(faces.images, "abc", strict=True):
         (tmp_path / "in").mkdir(exist_ok=True)
         Image.fromarray(image[..., 0]).save(tmp_path / "in" / f"{id_}.png")
     write_sheets(tmp_path / "run", str(tmp_path / "in"), str(tmp_path / "out"))
     assert "left out: errors.png, since the faces of" in capsys.readouterr().out
-    (tmp_path / "seeds" / "seed-0").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"several seeds; name one of them: --workdir=.*seed-0"):
-        write_sheets(tmp_path / "seeds")
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["expressions.png", "filters.png", "saliency.png"]
 

@@ -226,6 +226,7 @@ class OfAnySize(nn.Module):
         return nn.Dense(7)(jnp.mean(x, (1, 2)))
 
 
+@pytest.mark.nightly
 def test_teacher_sees_the_networks_faces_unscaled():
     """Those that a network of 48 pixels would see; whatever the side of the network that learns."""
     options = {"augmentation": {"rotation_range": 20.0}, "cutmix_alpha": 1.0, "teacher_share": 0.5}

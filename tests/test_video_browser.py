@@ -16,7 +16,7 @@ def browser(tmp_path_factory):
         yield driver
 
 
-@pytest.mark.parametrize("codec", ["VP80", "VP90"])
+@pytest.mark.parametrize("codec", [pytest.param("VP80", marks=pytest.mark.nightly), "VP90"])
 def test_a_copy_plays_to_its_end(browser, tmp_path, monkeypatch, codec):
     monkeypatch.setattr("fer_jax.data.video_writer._CODECS", (codec,))
     faces = clips.people()
