@@ -3,7 +3,7 @@
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from configs import best, cnn, default, mlp, tiny
+from configs import best, cnn, default, mlp, plus, tiny
 from fer_jax.check_config import CHOICES, check_config
 from fer_jax.data import detectors
 from fer_jax.errors import UserError
@@ -27,7 +27,7 @@ def test_choices_are_those_of_the_factories():
     assert CHOICES["views"] == VIEWS
 
 
-@pytest.mark.parametrize("module", [best, cnn, mlp, tiny])
+@pytest.mark.parametrize("module", [best, cnn, mlp, plus, tiny])
 def test_our_own_configs_are_good(module):
     check_config(plain(module.get_config()))
 
@@ -66,6 +66,7 @@ def test_faces_may_be_scaled_to_what_the_stages_halve():
         ("mixup_alpha", -0.1),
         ("cutmix_alpha", -0.1),
         ("teacher_share", 1.1),
+        ("vote_share", 0.5),  # of no votes
         ("schedule", "step"),
         ("seeds", 0),
         ("nonfinite", "ignore"),
