@@ -21,6 +21,7 @@ from jax.experimental import multihost_utils
 from fer_jax.errors import UserError
 from fer_jax.runtime.files import one_line, os_reason
 from fer_jax.runtime.signals import Stopped
+from fer_jax.runtime.startup import keep_order_of_exchanges
 
 _HEARTBEAT_SECONDS = 20
 """A process that sends nothing for so long counts as gone, and the others end."""
@@ -42,6 +43,7 @@ def joined(coordinator_address: str, num_processes: int, process_id: int) -> Ite
     Raises:
       UserError: the other processes cannot be found or reached, or one of them is gone.
     """
+    keep_order_of_exchanges()
     # We handle signals: each process notes them between steps, and all stop after the same one.
     jax.config.update("jax_enable_preemption_service", False)
     try:

@@ -34,6 +34,8 @@ _KEPT_BYTES = 2 * 1024**3
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 
+_IN_ORDER = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
+
 
 def configure_process() -> None:
     """Set everything in this module, except what the user has set; call it before JAX is imported."""
@@ -59,6 +61,19 @@ def configure_xla() -> None:
     if _may_use_nvidia():
         ours += [flag for flag in _GPU_FLAGS if flag.removeprefix("--").partition("=")[0] not in flags]
     os.environ["XLA_FLAGS"] = " ".join([flags, *ours]).strip()
+
+
+def keep_order_of_exchanges() -> None:
+    """Let CPUs exchange the sums of a step in one order, in all processes that train one network.
+
+    Otherwise two processes may each wait for another sum, for ever. It must come before the first use of a
+    device. Sets nothing where the user's flags name the option, or this jaxlib was not tested.
+    """
+    import jaxlib.version
+
+    flags = os.environ.get("XLA_FLAGS", "")
+    if jaxlib.version.__version__.startswith("0.10.") and _IN_ORDER.partition("=")[0] not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {_IN_ORDER}".strip()
 
 
 def _may_use_nvidia() -> bool:
