@@ -141,8 +141,6 @@ def test_an_opencv_that_cannot_write(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-RATE = 2
-"""Frames a second of the long videos."""
 BAD = {
     "text.mp4": (b"hello, this is no video\n" * 9, "it holds text"),
     "list.mp4": (b"#EXTM3U\n/etc/passwd\n", "it holds text"),
@@ -538,12 +536,12 @@ def peak_memory(command, folder):
 @pytest.mark.nightly
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory in other units")
 def test_memory_does_not_grow_with_the_length(tmp_path):
-    faces, memory = clips.people(), {}
+    faces, memory, rate = clips.people(), {}, 2
     for minutes in (1, 20):
-        frames = (clips.picture_at(n / RATE % 10, faces, scale=2) for n in range(minutes * 60 * RATE))
-        path = clips.write_clip(tmp_path / f"{minutes}.webm", frames, rate=float(RATE))
+        frames = (clips.picture_at(n / rate % 10, faces, scale=2) for n in range(minutes * 60 * rate))
+        path = clips.write_clip(tmp_path / f"{minutes}.webm", frames, rate=float(rate))
         command = [f"--config={MAIN.parent}/configs/tiny.py", "--mode=predict"]
         memory[minutes] = peak_memory([*command, f"--input={path}", f"--output={minutes}.csv"], tmp_path)
         rows = pd.read_csv(tmp_path / f"{minutes}.csv")
-        assert rows["frame"].max() == minutes * 60 * RATE - 1
+        assert rows["frame"].max() == minutes * 60 * rate - 1
     assert memory[20] < memory[1] + 100, memory

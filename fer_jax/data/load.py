@@ -151,20 +151,17 @@ def _read_source(
             source = read_picture_set(folder, **options)
         return _renamed(source, folder, path)
     table = read_table(path, require_labels=not votes, cache=cache, skip_broken=skip_broken)
-    own = None
     if votes:
         voted = read_votes(expand_user(votes))
         _check_same_rows(dataset, table, votes, voted)
         table = table._replace(votes=voted.counts)
-        if vote_share < 1:
-            own = _own_labels(path, table, vote_share)
     elif table.faces.labels is not None:
         table, meaning = with_meaning(path, table, classes)
         described = summary(table, meaning.described)
         return Source(_parts(table), meaning.labels, table.notes, described, meaning.numbers)
     elif classes:
         raise UserError(f"config.classes: {path} has votes for eight classes; leave config.classes out")
-    return _by_votes(dataset, table, votes or dataset, vote_target, own=own, share=vote_share)
+    return _by_votes(dataset, table, votes or dataset, vote_target, share=vote_share)
 
 
 def _renamed(source: Source, folder: str, archive: str) -> Source:
@@ -177,18 +174,18 @@ def _renamed(source: Source, folder: str, archive: str) -> Source:
     return source._replace(parts=parts, notes=notes)
 
 
-def _by_votes(
-    dataset: str, table: Table, source: str, target: str, *, own: np.ndarray | None, share: float
-) -> Source:
+def _by_votes(dataset: str, table: Table, source: str, target: str, *, share: float) -> Source:
     """Label the faces of a table by the votes of ``source``. Only training faces need no majority.
 
-    Where the votes' ``share`` is below 1, training also learns the table's ``own`` labels int32 (N,).
+    Where the votes' ``share`` is below 1, training also learns the table's own labels.
     """
+    own = _own_labels(dataset, table, share) if share < 1 else None
     parts, notes = {}, []
     for part, mask in _masks(table).items():
         part_target = target_in(part, target)
-        learnt = {} if own is None or part not in ("train", "all") else {"own": own[mask], "share": share}
-        faces = label_by_votes(table.faces.take(mask), table.votes[mask], target=part_target, **learnt)
+        learnt = own[mask] if own is not None and part in ("train", "all") else None
+        voted = table.faces.take(mask), table.votes[mask]
+        faces = label_by_votes(*voted, target=part_target, own=learnt, share=share)
         notes.append(describe_votes(source, part, part_target, len(faces), mask.sum()))
         if len(faces):
             parts[part] = faces
@@ -198,12 +195,12 @@ def _by_votes(
     return Source(parts, EIGHT, (*table.notes, *notes), summary(unlabelled))
 
 
-def _own_labels(path: str, table: Table, share: float) -> np.ndarray:
+def _own_labels(dataset: str, table: Table, share: float) -> np.ndarray:
     """The labels of a table int32 (N,), indices into ``EIGHT``, -1 for others. Raises UserError for none."""
-    own = known_labels(path, table, known=EIGHT, classes="")
+    own = known_labels(dataset, table, known=EIGHT, classes="")
     if own is None:
         raise UserError(
-            f"config.vote_share={share}: the rest is that of the labels of {path}, which has none; leave "
+            f"config.vote_share={share}: the rest is that of the labels of {dataset}, which has none; leave "
             "config.vote_share out"
         )
     return own

@@ -148,7 +148,7 @@ def label_by_votes(
       The faces that ``decide`` keeps, with labels among ``EIGHT``.
     """
     labels, targets, kept = decide(counts, target=target)
-    if own is not None and share < 1:
+    if own is not None:
         targets = _mixed(np.eye(len(EIGHT))[labels] if targets is None else targets, own, share)
     return faces.take(kept).labelled(labels[kept], None if targets is None else targets[kept])
 

@@ -35,6 +35,7 @@ _KEPT_BYTES = 2 * 1024**3
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 
 _IN_ORDER = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
+"""For several processes; tried with jaxlib 0.10 alone."""
 
 
 def configure_process() -> None:
@@ -59,7 +60,7 @@ def configure_xla() -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     ours = [] if "ynn_fusion_type" in flags else [_CPU_FLAG]
     if _may_use_nvidia():
-        ours += [flag for flag in _GPU_FLAGS if flag.removeprefix("--").partition("=")[0] not in flags]
+        ours += [flag for flag in _GPU_FLAGS if not _is_set(flag, flags)]
     os.environ["XLA_FLAGS"] = " ".join([flags, *ours]).strip()
 
 
@@ -72,8 +73,13 @@ def keep_order_of_exchanges() -> None:
     import jaxlib.version
 
     flags = os.environ.get("XLA_FLAGS", "")
-    if jaxlib.version.__version__.startswith("0.10.") and _IN_ORDER.partition("=")[0] not in flags:
+    if jaxlib.version.__version__.startswith("0.10.") and not _is_set(_IN_ORDER, flags):
         os.environ["XLA_FLAGS"] = f"{flags} {_IN_ORDER}".strip()
+
+
+def _is_set(flag: str, flags: str) -> bool:
+    """Whether the user's flags name the option of a flag."""
+    return flag.removeprefix("--").partition("=")[0] in flags
 
 
 def _may_use_nvidia() -> bool:
