@@ -54,7 +54,7 @@ from jax.sharding import AxisType, Mesh
 from configs import best, cnn
 from fer_jax.data.faces import Faces, Splits
 from fer_jax.runtime.command import plain
-from fer_jax.runtime.sharding import replicated
+from fer_jax.runtime.sharding import replicated, state_placement
 from fer_jax.train import recipe
 from fer_jax.train.batches import Batch
 from fer_jax.train.epochs import EpochTotals
@@ -102,12 +102,14 @@ def compile_step(config: dict[str, Any], mesh: Mesh, *, reference: bool = False)
     with _reference_network() if reference else contextlib.nullcontext():
         state, _, program, plan = recipe.make_recipe(config, Splits(faces, faces, None), mesh)
     order = np.arange(len(labels), dtype=np.int32)[None]
-    arguments = state, EpochTotals().on_device(), Batch(images, labels), order, np.int32(0), plan.step_key
+    others = EpochTotals().on_device(), Batch(images, labels), order, np.int32(0), plan.step_key
 
-    def shape(leaf: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(jnp.shape(leaf), leaf.dtype, sharding=replicated(mesh))
+    def shape(leaf: Any, placement: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(jnp.shape(leaf), leaf.dtype, sharding=placement)
 
-    return program.step.lower(*jax.tree.map(shape, arguments)).compile()
+    state = jax.tree.map(shape, state, state_placement(mesh, state))
+    others = jax.tree.map(lambda leaf: shape(leaf, replicated(mesh)), others)
+    return program.step.lower(state, *others).compile()
 
 
 def _reference_network() -> contextlib.AbstractContextManager:

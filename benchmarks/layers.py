@@ -39,7 +39,7 @@ from configs import cnn as cnn_config
 from fer_jax.data.faces import Faces, Splits
 from fer_jax.models import cnn, layers, winograd
 from fer_jax.runtime.command import plain
-from fer_jax.runtime.sharding import make_mesh, replicate
+from fer_jax.runtime.sharding import make_mesh, place_state, replicate
 from fer_jax.train.batches import Batch
 from fer_jax.train.epochs import EpochTotals
 from fer_jax.train.recipe import make_recipe
@@ -137,11 +137,12 @@ def train_step(batch_size: int) -> Call:
     faces = Faces(images, labels, np.arange(batch_size).astype(str))
     state, _, program, plan = make_recipe(config, Splits(faces, faces, None), make_mesh(1))
     order = np.arange(batch_size, dtype=np.int32)[None]
-    parts = state, EpochTotals().on_device(), Batch(images, labels), order, np.int32(0), plan.step_key
-    state, *others = (replicate(program.mesh, part) for part in parts)
+    state = place_state(program.mesh, state)
+    parts = EpochTotals().on_device(), Batch(images, labels), order, np.int32(0), plan.step_key
+    others = [replicate(program.mesh, part) for part in parts]
     compiled = program.step.lower(state, *others).compile()  # with the layers that there are now
 
-    def step() -> EpochTotals:
+    def step() -> jax.Array:
         nonlocal state
         state, totals = compiled(state, *others)
         return totals

@@ -51,12 +51,12 @@ def test_launches_of_a_program_are_counted():
 @pytest.mark.parametrize(
     ("network", "optimizer", "most"),
     [
-        ("reference", "adam", 100),
-        ("reference", "muon", 120),
+        ("reference", "adam", 80),
+        ("reference", "muon", 105),
         *(
             pytest.param(network, optimizer, most, marks=pytest.mark.nightly)
             for network in ("cnn", "best")
-            for optimizer, most in (("adam", 155), ("muon", 190))
+            for optimizer, most in (("adam", 130), ("muon", 165))
         ),
     ],
 )

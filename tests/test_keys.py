@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 
+from commands import nightly
 from fer_jax.train.batches import Batch, epoch_order
 from fer_jax.train.examples import make_prepare
 from fer_jax.train.state import create_state
@@ -17,6 +18,7 @@ from fer_jax.transforms.normalize import fit_normalization
 
 DRAWS = ("bernoulli", "beta", "bits", "choice", "normal", "permutation", "randint", "uniform")
 """What draws numbers from a key."""
+STEPS = 4 if nightly else 2  # each by itself, uncompiled
 AUGMENTATION = {
     "rotation_range": 10.0,
     "horizontal_flip": True,
@@ -74,10 +76,10 @@ def test_each_key_has_one_use(used, mixing):
     state = create_state(jax.random.key(1), model=model, optimizer=optimizer, ema=False)
     drawn.clear(), parted.clear()
     with jax.disable_jit():
-        for number in range(4):
+        for number in range(STEPS):
             epoch_order(order_key, batch.labels, number, batch_size=2)
             at = state.replace(step=jnp.asarray(number, jnp.int32))
             step(at, batch, step_key)
-    assert len(drawn) >= 4 * (1 + 4 + 2 + 5 + 2 + 1)  # order, warp, light, erasing, mixing, dropout
+    assert len(drawn) >= STEPS * (1 + 4 + 2 + 5 + 2 + 1)  # order, warp, light, erasing, mixing, dropout
     for first, second in itertools.combinations([*drawn, *set(parted)], 2):
         assert first != second

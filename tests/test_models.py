@@ -241,6 +241,19 @@ def test_batch_norm_in_few_kernels_is_the_same(shape):
     assert_trees_close(gradients, pull_back((weights, jnp.zeros_like(mean), jnp.zeros_like(var))))
 
 
+@pytest.mark.parametrize("gpu", [False, True])
+def test_silu_with_its_slope_is_flaxs(gpu, monkeypatch):
+    """On a CPU by every bit; as a GPU computes it to the accuracy of float32."""
+    if gpu:
+        monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, cuda, **_: cuda(*args))
+    x, weights = 5 * normal(1, 4, 50), normal(2, 4, 50)
+    found, pull_back = jax.vjp(layers.silu_with_slope, x)
+    expected, flaxs = jax.vjp(nn.silu, x)
+    np.testing.assert_array_equal(found, expected)
+    close = np.testing.assert_allclose if gpu else np.testing.assert_array_equal
+    close(pull_back(weights)[0], flaxs(weights)[0], **({"atol": 1e-6} if gpu else {}))
+
+
 def test_sums_in_parts_of_any_number_of_rows():
     """Rows that can be divided, that cannot, and too many for parts of the longest that a kernel sums."""
     for rows in (16, 48 * 7, 13, 2 * 3 * 5 * 4096):

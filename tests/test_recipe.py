@@ -38,6 +38,7 @@ def test_a_gpus_run_says_so_first_and_saves_it(tmp_path, capsys, monkeypatch, no
     assert json.loads((tmp_path / "config.json").read_text())["train_sides"] == [48]
 
 
+@pytest.mark.nightly
 def test_a_gpus_run_at_sizes_of_the_command(tmp_path, capsys, monkeypatch, no_plots):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     run("train", tiny_cnn((48, 48)), tmp_path, overrides=["train_sides"])

@@ -139,6 +139,7 @@ def test_the_same_weights_as_if_every_epoch_were_saved(tmp_path, trained_run):
     assert jax.tree.all(jax.tree.map(lambda x, y: x.tobytes() == y.tobytes(), a, b))
 
 
+@pytest.mark.nightly
 def test_a_kill_between_checkpoints(tmp_path, monkeypatch, trained_run):
     """In the fourth epoch of five, saved at the second: the later rows are dropped, and made again."""
     whole, where = trained_run(tmp_path / "whole", epochs=5), tmp_path / "killed"

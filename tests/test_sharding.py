@@ -8,11 +8,14 @@ import pytest
 
 from configs import cnn
 from fer_jax.data.load import load_dataset
+from fer_jax.runtime import sharding
 from fer_jax.runtime.command import plain
-from fer_jax.runtime.sharding import make_any_raised, make_mesh, replicate, share_out
+from fer_jax.runtime.sharding import make_any_raised, make_mesh, place_state, replicate, share_out
+from fer_jax.train import outputs
 from fer_jax.train.batches import Batch
 from fer_jax.train.epochs import EpochTotals
 from fer_jax.train.recipe import make_recipe
+from tiny_run import assert_same_run, read_rows, run, run_training, tiny_config
 
 
 @pytest.mark.parametrize(("batch_size", "devices"), [(16, 2), (15, 1), (1, 1)])
@@ -31,6 +34,49 @@ def test_copies_and_shares():
     shares = share_out(mesh, array).addressable_shards
     assert [shard.device for shard in shares] == jax.devices()
     np.testing.assert_array_equal(np.stack([shard.data for shard in shares]), [array[:2], array[2:]])
+
+
+KERNEL = np.arange(3 * 3 * 2 * 4, dtype=np.float32).reshape(3, 3, 2, 4)
+
+
+@pytest.mark.parametrize(("gpu", "order"), [(True, (3, 0, 1, 2)), (False, (0, 1, 2, 3))])
+def test_a_state_lies_as_its_devices_read_it(gpu, order, monkeypatch):
+    """Kernels of convolutions alone differ, in their order in memory; their values are the same."""
+    monkeypatch.setattr(sharding, "_on_gpu", lambda mesh: gpu)
+    mesh = make_mesh(2)
+    state = {"kernel": KERNEL, "dense": KERNEL[0, 0], "step": np.int32(3)}
+    placed = place_state(mesh, state)
+    jax.tree.map(np.testing.assert_array_equal, placed, state)
+    assert placed["kernel"].format.layout.major_to_minor == order
+    assert placed["dense"].format.layout.major_to_minor == (0, 1)
+    for array in jax.tree.leaves(placed):
+        assert len(array.addressable_shards) == 2
+        assert array.sharding.is_fully_replicated
+
+
+@pytest.mark.nightly
+def test_a_run_with_kernels_as_on_a_gpu(tmp_path, monkeypatch, no_plots):
+    """It learns the same but for rounding; stopped after an epoch and resumed, by every bit."""
+    config = tiny_config(model="cnn", **{"cnn.widths": (4, 8), "cnn.blocks": (1, 1)})
+    run_training(config, tmp_path / "plain")
+    real = outputs.write_metrics
+
+    def stop(workdir, rows):
+        real(workdir, rows)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sharding, "_on_gpu", lambda mesh: True)
+    run_training(config, tmp_path / "whole")
+    losses = [[row["train_loss"] for row in read_rows(tmp_path / name)] for name in ("plain", "whole")]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    with monkeypatch.context() as patch:
+        patch.setattr(outputs, "write_metrics", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_training(config, tmp_path / "other")
+    assert len(read_rows(tmp_path / "other")) == 1
+    run_training(config, tmp_path / "other")
+    assert_same_run(tmp_path / "other", tmp_path / "whole", config)
+    run("eval", config, tmp_path / "other")
 
 
 def test_one_process_asks_itself():

@@ -230,6 +230,7 @@ def short_absence(seconds):
     return places if not 7.0 <= seconds < 7.45 else places[:1]
 
 
+@pytest.mark.nightly
 def test_two_tracks_and_few_changes(tmp_path):
     """Of a network that is not sure: at most a fifth of the changes, two faces throughout."""
     faces = clips.people()

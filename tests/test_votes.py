@@ -178,6 +178,7 @@ def test_relabelled_by_name():
         relabel(faces, EIGHT[:7], ("cat", "dog"))
 
 
+@pytest.mark.nightly
 def test_a_run_learns_votes_and_is_scored_on_them(tmp_path, no_plots, capsys):
     """Starting from a network of seven classes, whose outputs it keeps; one of eight cannot teach it."""
     faces, votes = write(tmp_path)

@@ -60,12 +60,12 @@ def rows_without_clock(where):
 
 
 def latest_state(where, config):
-    """The state in the latest checkpoint of a run of the config's MLP."""
+    """The state in the latest checkpoint of a run of the config."""
     config = plain(config)
     optimizer = create_optimizer(
         make_schedule(config, config["synthetic"]["num_train"]), weight_decay=config["weight_decay"]
     )
-    model = create_model(config["model"], config["mlp"])
+    model = create_model(config["model"], config[config["model"]])
     fresh = create_state(jax.random.key(1), model=model, optimizer=optimizer, ema=True)
     return restore.restore_latest(where, fresh)[0]
 

@@ -16,7 +16,7 @@ from configs import cnn  # noqa: E402
 from fer_jax.evaluate.step import evaluate, make_eval_step  # noqa: E402
 from fer_jax.models import create_model, layers  # noqa: E402
 from fer_jax.models.forward import make_forward  # noqa: E402
-from fer_jax.runtime.sharding import make_mesh, replicate  # noqa: E402
+from fer_jax.runtime.sharding import make_mesh, place_state, replicate  # noqa: E402
 from fer_jax.train.batches import Batch, epoch_order  # noqa: E402
 from fer_jax.train.epochs import Epochs, EpochTotals, Position  # noqa: E402
 from fer_jax.train.examples import make_prepare  # noqa: E402
@@ -103,15 +103,15 @@ def _setup(model, config, images, labels, *, augmented: bool) -> Setup:
     )
     # One device, as the other stacks use.
     mesh = make_mesh(1)
+    state = create_state(jax.random.key(0), model=model, optimizer=optimizer, ema=True)
     program = Program(
-        make_loop_step(step, mesh),
+        make_loop_step(step, mesh, state),
         validate=lambda state: (0.0, 0.0),
         schedule=lambda step: config.learning_rate,
         mesh=mesh,
     )
-    state = create_state(jax.random.key(0), model=model, optimizer=optimizer, ema=True)
-    parts = state, Batch(images, labels), jax.random.key(1)
-    return Setup(program, *(replicate(program.mesh, part) for part in parts))
+    parts = Batch(images, labels), jax.random.key(1)
+    return Setup(program, place_state(mesh, state), *(replicate(mesh, part) for part in parts))
 
 
 def _steps(setup: Setup, steps: int) -> Work:

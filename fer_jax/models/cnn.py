@@ -1,6 +1,6 @@
 """The CNN: a small residual network that reaches its accuracy in few minutes, also on a CPU."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from fer_jax.labels import SIDE
-from fer_jax.models.layers import BatchNorm, conv, max_pool_2x2
+from fer_jax.models.layers import BatchNorm, conv, max_pool_2x2, silu_with_slope
 
 ACTIVATIONS = {"relu": nn.relu, "silu": nn.silu}
 """ReLU, and SiLU (Elfwing et al., "Sigmoid-weighted linear units", 2018), x times its sigmoid."""
@@ -46,31 +46,40 @@ class CNN(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         x = conv(self.widths[0], 3, strides=self.stem_stride, dtype=self.dtype)(x)
-        x = ACTIVATIONS[self.activation](BatchNorm(use_running_average=not train)(x))
+        x = _activation(self.activation, train)(BatchNorm(use_running_average=not train)(x))
         for stage, (features, count) in enumerate(zip(self.widths, self.blocks, strict=True)):
             if stage > 0:
                 x = max_pool_2x2(x)
-            for _ in range(count):
-                x = ResidualBlock(features, self.dtype, self.activation)(x, train=train)
+            for number in range(count):
+                pooled = number + 1 == count and stage + 1 < len(self.widths)
+                x = ResidualBlock(features, self.dtype, self.activation, pooled)(x, train=train)
         x = jnp.mean(x.astype(jnp.float32), (1, 2))
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return nn.Dense(self.num_classes)(x)
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions and a shortcut (He et al., 2016), projected where the width changes."""
+    """Two 3 x 3 convolutions and a shortcut (He et al., 2016), projected where the width changes.
+
+    ``pooled`` says that its output is pooled next.
+    """
 
     features: int
     dtype: Any
     activation: str
+    pooled: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        activate = ACTIVATIONS[self.activation]
         y = conv(self.features, 3, dtype=self.dtype)(x)
-        y = activate(BatchNorm(use_running_average=not train)(y))
+        y = _activation(self.activation, train)(BatchNorm(use_running_average=not train)(y))
         y = conv(self.features, 3, dtype=self.dtype)(y)
         y = BatchNorm(use_running_average=not train)(y)
         if x.shape[-1] != self.features:
             x = BatchNorm(use_running_average=not train)(conv(self.features, 1, dtype=self.dtype)(x))
-        return activate(x + y)
+        return _activation(self.activation, train and not self.pooled)(x + y)
+
+
+def _activation(name: str, with_slope: bool) -> Callable[[jax.Array], jax.Array]:
+    """The activation; ``with_slope`` in training, except before pooling, where XLA computes both anew."""
+    return silu_with_slope if with_slope and name == "silu" else ACTIVATIONS[name]

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental.layout import Format, Layout
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from fer_jax.errors import UserError
@@ -38,6 +39,26 @@ def shared_out(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(_AXIS))
 
 
+def state_placement(mesh: Mesh, state: Any) -> Any:
+    """The placement of each array of a train state: a whole copy on each device.
+
+    On a GPU, kernels of convolutions (H, W, inputs, outputs) lie in memory with their outputs first, as cuDNN
+    reads them and returns their gradients. Otherwise a step would transpose each of them twice.
+    """
+    everywhere, on_gpu = replicated(mesh), _on_gpu(mesh)
+    outputs_first = Format(Layout((3, 0, 1, 2)), everywhere)
+    return jax.tree.map(lambda x: outputs_first if on_gpu and x.ndim == 4 else everywhere, state)
+
+
+def _on_gpu(mesh: Mesh) -> bool:
+    return mesh.devices.flat[0].platform == "gpu"
+
+
+def place_state(mesh: Mesh, state: Any) -> Any:
+    """Put a train state on the devices as ``state_placement`` says; every process gives the same arrays."""
+    return jax.tree.map(_put, state, state_placement(mesh, state))
+
+
 def replicate(mesh: Mesh, tree: Any) -> Any:
     """Put a whole copy of each array on each device; every process gives the same arrays."""
     return jax.tree.map(lambda x: _put(x, replicated(mesh)), tree)
@@ -52,13 +73,15 @@ def share_out(mesh: Mesh, tree: Any) -> Any:
     return jax.tree.map(lambda x: _put(x, shared_out(mesh)), tree)
 
 
-def _put(x: Any, sharding: NamedSharding) -> jax.Array:
+def _put(x: Any, placement: NamedSharding | Format) -> jax.Array:
+    sharding = placement.sharding if isinstance(placement, Format) else placement
     if sharding.is_fully_addressable:
-        return jax.device_put(x, sharding)
+        # JAX puts no array of other devices into an order in memory.
+        return jax.device_put(jax.device_put(x, sharding), placement)
     if isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(_put(jax.random.key_data(x), sharding))
+        return jax.random.wrap_key_data(_put(jax.random.key_data(x), placement))
     host = np.asarray(x)
-    return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+    return jax.make_array_from_callback(host.shape, placement, lambda index: host[index])
 
 
 def make_any_raised(mesh: Mesh, flag: Callable[[], bool], *, delay: int) -> Callable[[], bool]:

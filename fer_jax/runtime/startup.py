@@ -35,7 +35,7 @@ _KEPT_BYTES = 2 * 1024**3
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 
 _IN_ORDER = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
-"""For several processes; tried with jaxlib 0.10 alone."""
+"""For several processes."""
 
 
 def configure_process() -> None:
@@ -52,10 +52,7 @@ def configure_xla() -> None:
     first step is compiled sooner. Changes ``XLA_FLAGS`` in the environment, so it must come before the first
     use of a device. Sets no option that the user's flags name, and none if this jaxlib was not tested.
     """
-    import jaxlib.version
-
-    version = tuple(int(part) for part in jaxlib.version.__version__.split(".")[:2])
-    if not _TESTED_JAXLIB[0] <= version < _TESTED_JAXLIB[1]:
+    if not _is_tested_jaxlib():
         return
     flags = os.environ.get("XLA_FLAGS", "")
     ours = [] if "ynn_fusion_type" in flags else [_CPU_FLAG]
@@ -70,11 +67,16 @@ def keep_order_of_exchanges() -> None:
     Otherwise two processes may each wait for another sum, for ever. It must come before the first use of a
     device. Sets nothing where the user's flags name the option, or this jaxlib was not tested.
     """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if _is_tested_jaxlib() and not _is_set(_IN_ORDER, flags):
+        os.environ["XLA_FLAGS"] = f"{flags} {_IN_ORDER}".strip()
+
+
+def _is_tested_jaxlib() -> bool:
     import jaxlib.version
 
-    flags = os.environ.get("XLA_FLAGS", "")
-    if jaxlib.version.__version__.startswith("0.10.") and not _is_set(_IN_ORDER, flags):
-        os.environ["XLA_FLAGS"] = f"{flags} {_IN_ORDER}".strip()
+    version = tuple(int(part) for part in jaxlib.version.__version__.split(".")[:2])
+    return _TESTED_JAXLIB[0] <= version < _TESTED_JAXLIB[1]
 
 
 def _is_set(flag: str, flags: str) -> bool:

@@ -14,14 +14,14 @@ Row = dict[str, Any]
 
 
 class EpochTotals(NamedTuple):
-    """Sums over an epoch's batches, kept on the device while the epoch runs.
+    """Sums over an epoch's batches: plain numbers, or within a step, scalars on the device.
 
     Attributes:
-      loss: float32 (), sum over examples of the training loss.
-      correct: int32 (), examples predicted right.
-      examples: int32 ().
-      bad_step: int32 (), the first step whose loss or gradient was not finite; -1 if none.
-      skipped: int32 (), steps skipped for that reason; their examples are in none of the sums.
+      loss: float32, sum over examples of the training loss.
+      correct: int32, examples predicted right.
+      examples: int32.
+      bad_step: int32, the first step whose loss or gradient was not finite; -1 if none.
+      skipped: int32, steps skipped for that reason; their examples are in none of the sums.
     """
 
     loss: jax.Array | float = 0.0
@@ -30,19 +30,35 @@ class EpochTotals(NamedTuple):
     bad_step: jax.Array | int = -1
     skipped: jax.Array | int = 0
 
-    def on_device(self) -> "EpochTotals":
-        """The same numbers as arrays."""
-        return EpochTotals(np.float32(self.loss), *(np.int32(value) for value in self[1:]))
+    def on_device(self) -> np.ndarray:
+        """The numbers as a step takes and returns them: int32 (5,), of the loss its bits.
 
-    def on_host(self) -> "EpochTotals":
-        """The same as plain numbers; waits for the device."""
-        return EpochTotals(float(self.loss), *(int(value) for value in self[1:]))
+        In one array, a GPU adds to them by one kernel.
+        """
+        return np.array([np.float32(self.loss).view(np.int32), *self[1:]], np.int32)
+
+
+def read_totals(numbers: jax.Array) -> EpochTotals:
+    """The plain numbers of ``EpochTotals.on_device``; waits for the device."""
+    numbers = np.asarray(numbers)
+    return EpochTotals(float(numbers[:1].view(np.float32)[0]), *numbers[1:].tolist())
 
 
 def add_metrics(
-    totals: EpochTotals, metrics: dict[str, jax.Array], step: jax.Array, *, batch_size: int
+    numbers: jax.Array, metrics: dict[str, jax.Array], step: jax.Array, *, batch_size: int
+) -> jax.Array:
+    """Add the metrics of a train step to the numbers of ``EpochTotals.on_device``.
+
+    ``step`` int32 () counts from 0 over the whole run.
+    """
+    totals = EpochTotals(jax.lax.bitcast_convert_type(numbers[0], jnp.float32), *numbers[1:])
+    added = _added(totals, metrics, step, batch_size)
+    return jnp.stack([jax.lax.bitcast_convert_type(added.loss, jnp.int32), *added[1:]])
+
+
+def _added(
+    totals: EpochTotals, metrics: dict[str, jax.Array], step: jax.Array, batch_size: int
 ) -> EpochTotals:
-    """Add the metrics of a train step; ``step`` int32 () counts from 0 over the whole run."""
     finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"])
     added = totals._replace(
         loss=totals.loss + metrics["loss"] * batch_size,

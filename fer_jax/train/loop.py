@@ -13,9 +13,16 @@ from jax.sharding import Mesh
 
 from fer_jax.errors import UserError
 from fer_jax.runtime.progress import EpochProgress, announced, unless_stopped
-from fer_jax.runtime.sharding import make_any_raised, replicate
+from fer_jax.runtime.sharding import make_any_raised, place_state, replicate
 from fer_jax.train.batches import Batch
-from fer_jax.train.epochs import Epochs, EpochTotals, Position, epochs_left, image_size_of, is_finished
+from fer_jax.train.epochs import (
+    Epochs,
+    Position,
+    epochs_left,
+    image_size_of,
+    is_finished,
+    read_totals,
+)
 from fer_jax.train.state import TrainState
 
 _AHEAD = 4
@@ -97,7 +104,7 @@ def fit(
     """
     clock, labels, compiled = time.monotonic() - position.seconds, data.labels, {}
     should_stop = make_any_raised(program.mesh, hooks.should_stop, delay=_AHEAD)
-    state, data, key = (replicate(program.mesh, tree) for tree in (state, data, plan.step_key))
+    state, (data, key) = place_state(program.mesh, state), replicate(program.mesh, (data, plan.step_key))
     while not is_finished(position.rows, plan.epochs):
         order = replicate(program.mesh, plan.order(labels, position.epoch))
         progress = _progress(position.epoch, len(order), plan)
@@ -114,7 +121,7 @@ def fit(
             state, totals = step(state, pending[-1], data, order, np.int32(steps), key)
             pending.append(totals)
             steps += 1
-        totals, now = pending[-1].on_host(), time.monotonic()
+        totals, now = read_totals(pending[-1]), time.monotonic()
         position = Position(position.rows, now - clock, steps, totals, now - begun)
         _check_finite(position, program, hooks)
         if steps < len(order):
@@ -157,17 +164,17 @@ def _progress(epoch: int, steps: int, plan: Plan) -> EpochProgress:
     )
 
 
-def _follow(pending: deque[EpochTotals], progress: EpochProgress, steps: int) -> bool:
+def _follow(pending: deque[jax.Array], progress: EpochProgress, steps: int) -> bool:
     """Wait for the step ``_AHEAD`` steps back, so that the device always has the next step at hand.
 
     Returns whether loss and gradient were finite up to that step.
     """
     if len(pending) <= _AHEAD:
         return True
-    older = jax.block_until_ready(pending.popleft())
+    older = read_totals(pending.popleft())
     if steps > _AHEAD:
         progress.update(steps - _AHEAD, lambda: older)
-    return int(older.bad_step) < 0
+    return older.bad_step < 0
 
 
 def _complete(

@@ -67,8 +67,10 @@ def orthogonalize_in_groups(kernels: Sequence[jax.Array]) -> list[jax.Array]:
 
     A GPU computes a small product in less time than it takes to launch it, so few batched products are
     faster than many. One loop does the iterations of all groups, so that each product is compiled once.
+    The matrices are outputs by inputs, as kernels lie in a GPU's memory (``sharding.state_placement``).
     """
-    matrices = [kernel.reshape(-1, kernel.shape[-1]) for kernel in kernels]
+    kernels = [jnp.moveaxis(kernel, -1, 0) for kernel in kernels]
+    matrices = [kernel.reshape(len(kernel), -1) for kernel in kernels]
     groups: dict[int, dict[bool, list[int]]] = {}
     for number, (rows, columns) in enumerate(matrix.shape for matrix in matrices):
         groups.setdefault(min(rows, columns), {}).setdefault(rows >= columns, []).append(number)
@@ -86,7 +88,7 @@ def orthogonalize_in_groups(kernels: Sequence[jax.Array]) -> list[jax.Array]:
             for number, matrix in zip(numbers, of_group[tall], strict=True):
                 rows, columns = matrices[number].shape
                 result[number] = matrix[:rows, :columns].reshape(kernels[number].shape)
-    return [result[number] for number in range(len(kernels))]
+    return [jnp.moveaxis(result[number], 0, -1) for number in range(len(kernels))]
 
 
 def _stack(matrices: list[jax.Array], tall: bool) -> jax.Array:

@@ -83,7 +83,7 @@ def make_recipe(
         teaching=cost_of_teaching(teachers, state.params),
         count_skipped=config["nonfinite"] == "skip",
     )
-    program = Program(make_loop_step(step, mesh), validate, schedule, mesh)
+    program = Program(make_loop_step(step, mesh, state), validate, schedule, mesh)
     return Recipe(state, normalization, program, plan)
 
 

@@ -10,7 +10,7 @@ import optax
 from jax.sharding import Mesh
 
 from fer_jax.labels import SIDE
-from fer_jax.runtime.sharding import replicated, shared_out
+from fer_jax.runtime.sharding import replicated, shared_out, state_placement
 from fer_jax.train.batches import Batch, take_batch
 from fer_jax.train.epochs import add_metrics
 from fer_jax.train.examples import Examples
@@ -50,8 +50,7 @@ def make_train_step(
         augment_key, mixing_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step), 3)
         examples = prepare(augment_key, mixing_key, batch, image_size)
         inputs = normalize(examples.images, normalization, kind=normalize_kind)
-        # Without this, XLA fuses the warp into each use of the images and computes it again there.
-        examples = examples._replace(images=jax.lax.optimization_barrier(inputs))
+        examples = examples._replace(images=_computed_once(inputs))
         (value, (logits, batch_stats)), gradients = jax.value_and_grad(loss, has_aux=True)(
             state.params, state.batch_stats, examples, dropout_key, model=model
         )
@@ -64,14 +63,28 @@ def make_train_step(
     return train_step
 
 
-def make_loop_step(train_step: Callable, mesh: Mesh) -> jax.stages.Wrapped:
+def _computed_once(images: jax.Array) -> jax.Array:
+    """Keep XLA from fusing the warp into each use of the images, and from computing it again there.
+
+    On an NVIDIA GPU only cuDNN uses them, so nothing can be fused except their padding, which should be.
+    """
+    kept = jax.lax.optimization_barrier
+    return jax.lax.platform_dependent(images, cuda=lambda images: images, default=kept)
+
+
+def make_loop_step(train_step: Callable, mesh: Mesh, state: TrainState) -> jax.stages.Wrapped:
     """Compile ``train_step`` into one program with what comes before and after it.
+
+    Args:
+      train_step: from ``make_train_step``.
+      mesh: the devices.
+      state: of the shapes that the step will have; its values do not matter.
 
     Returns:
       ``(state, totals, data, order, row, key, *, image_size=48) -> (state, totals)``. It trains on the batch
-      that ``batches.take_batch`` takes from the whole training set ``data``, and adds the metrics to an
-      ``EpochTotals``. The state is donated; the totals are not, so that the loop can read older ones while
-      it runs.
+      that ``batches.take_batch`` takes from the whole training set ``data``, and adds the metrics to the
+      totals, of ``EpochTotals.on_device``. The state, placed by ``sharding.place_state``, is donated; the
+      totals are not, so that the loop can read older ones while it runs.
     """
 
     def loop_step(state, totals, data, order, row, key, *, image_size=SIDE):
@@ -80,7 +93,8 @@ def make_loop_step(train_step: Callable, mesh: Mesh) -> jax.stages.Wrapped:
         after, metrics = train_step(state, batch, key, image_size=image_size)
         return after, add_metrics(totals, metrics, state.step, batch_size=order.shape[1])
 
-    return jax.jit(loop_step, donate_argnums=0, static_argnames="image_size", out_shardings=replicated(mesh))
+    placement = state_placement(mesh, state), replicated(mesh)
+    return jax.jit(loop_step, donate_argnums=0, static_argnames="image_size", out_shardings=placement)
 
 
 def loss(
@@ -121,17 +135,17 @@ def _update(
     with jax.numpy_dtype_promotion("standard"):
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-    ema = state.ema
+    ema, steps = state.ema, state.step + 1
     if ema_decay:
         new = {"params": params, "batch_stats": batch_stats}
-        ema = _average(ema, new, decay=ema_decay, step=state.step)
-    return TrainState(state.step + 1, params, batch_stats, opt_state, ema)
+        ema = _average(ema, new, decay=ema_decay, steps=steps)
+    return TrainState(steps, params, batch_stats, opt_state, ema)
 
 
-def _average(old: Any, new: Any, *, decay: float, step: jax.Array) -> Any:
-    """Moving average; its decay grows with the step, so that the first weights soon count for little."""
-    count = step.astype(jnp.float32)
-    step_size = 1 - jnp.minimum(decay, (1 + count) / (10 + count))
+def _average(old: Any, new: Any, *, decay: float, steps: jax.Array) -> Any:
+    """Moving average; its decay grows with the steps, so that the first weights soon count for little."""
+    count = steps.astype(jnp.float32)
+    step_size = 1 - jnp.minimum(decay, count / (9 + count))
     return optax.incremental_update(new, old, step_size)
 
 

@@ -6,6 +6,7 @@ key. All geometry is composed into one affine warp per image, so that a face is 
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.ndimage import map_coordinates
 
 FILL_MODES = ("constant", "nearest", "reflect", "wrap")
@@ -57,7 +58,7 @@ def warp(
     shape = images.shape[1:3]
     # A scaled pixel's centre, in pixels of the input.
     axes = [
-        (jnp.arange(new, dtype=jnp.float32) + 0.5) * (old / new) - 0.5
+        (np.arange(new, dtype=np.float32) + 0.5) * np.float32(old / new) - 0.5
         for new, old in zip(size or shape, shape, strict=True)
     ]
     rows, columns = jnp.meshgrid(*axes, indexing="ij")
