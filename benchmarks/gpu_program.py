@@ -102,7 +102,7 @@ def compile_step(config: dict[str, Any], mesh: Mesh, *, reference: bool = False)
     with _reference_network() if reference else contextlib.nullcontext():
         state, _, program, plan = recipe.make_recipe(config, Splits(faces, faces, None), mesh)
     order = np.arange(len(labels), dtype=np.int32)[None]
-    others = EpochTotals().on_device(), Batch(images, labels), order, np.int32(0), plan.step_key
+    others = EpochTotals().packed(), Batch(images, labels), order, np.int32(0), plan.step_key
 
     def shape(leaf: Any, placement: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(jnp.shape(leaf), leaf.dtype, sharding=placement)

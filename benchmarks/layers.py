@@ -138,7 +138,7 @@ def train_step(batch_size: int) -> Call:
     state, _, program, plan = make_recipe(config, Splits(faces, faces, None), make_mesh(1))
     order = np.arange(batch_size, dtype=np.int32)[None]
     state = place_state(program.mesh, state)
-    parts = EpochTotals().on_device(), Batch(images, labels), order, np.int32(0), plan.step_key
+    parts = EpochTotals().packed(), Batch(images, labels), order, np.int32(0), plan.step_key
     others = [replicate(program.mesh, part) for part in parts]
     compiled = program.step.lower(state, *others).compile()  # with the layers that there are now
 

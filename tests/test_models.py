@@ -241,17 +241,18 @@ def test_batch_norm_in_few_kernels_is_the_same(shape):
     assert_trees_close(gradients, pull_back((weights, jnp.zeros_like(mean), jnp.zeros_like(var))))
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize("gpu", [False, True])
-def test_silu_with_its_slope_is_flaxs(gpu, monkeypatch):
-    """On a CPU by every bit; as a GPU computes it to the accuracy of float32."""
+def test_silu_with_its_slope_is_flaxs(gpu, dtype, monkeypatch):
+    """On a CPU by every bit; as a GPU computes it to the accuracy of the type."""
     if gpu:
         monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, cuda, **_: cuda(*args))
-    x, weights = 5 * normal(1, 4, 50), normal(2, 4, 50)
+    x, weights = (5 * normal(1, 4, 50)).astype(dtype), normal(2, 4, 50).astype(dtype)
     found, pull_back = jax.vjp(layers.silu_with_slope, x)
     expected, flaxs = jax.vjp(nn.silu, x)
     np.testing.assert_array_equal(found, expected)
-    close = np.testing.assert_allclose if gpu else np.testing.assert_array_equal
-    close(pull_back(weights)[0], flaxs(weights)[0], **({"atol": 1e-6} if gpu else {}))
+    found, expected = (np.asarray(back(weights)[0], np.float32) for back in (pull_back, flaxs))
+    np.testing.assert_allclose(found, expected, atol=4 * float(jnp.finfo(dtype).eps) if gpu else 0)
 
 
 def test_sums_in_parts_of_any_number_of_rows():

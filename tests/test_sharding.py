@@ -52,6 +52,9 @@ def test_a_state_lies_as_its_devices_read_it(gpu, order, monkeypatch):
     for array in jax.tree.leaves(placed):
         assert len(array.addressable_shards) == 2
         assert array.sharding.is_fully_replicated
+    # Each array is updated in place.
+    step = jax.jit(lambda s: s, donate_argnums=0, out_shardings=sharding.state_placement(mesh, state))
+    assert step.lower(placed).as_text().count("tf.aliasing_output") == 3
 
 
 @pytest.mark.nightly
@@ -104,8 +107,9 @@ def test_faces_stay_where_they_are():
     splits, mesh = load_dataset(config), make_mesh(16)
     recipe = make_recipe(config, splits, mesh)
     data, order = Batch(splits.train.images, splits.train.labels), np.zeros((4, 16), np.int32)
-    parts = recipe.state, EpochTotals().on_device(), data, order, np.int32(0), recipe.plan.step_key
-    program = recipe.program.step.lower(*replicate(mesh, parts)).compile().as_text()
+    parts = EpochTotals().packed(), data, order, np.int32(0), recipe.plan.step_key
+    state = place_state(mesh, recipe.state)
+    program = recipe.program.step.lower(state, *replicate(mesh, parts)).compile().as_text()
     collective = r" = (.*?) (all-\w+|collective-\w+|reduce-scatter)[\w-]*\("
     passed_on = re.findall(collective, program)
     assert {kind for _, kind in passed_on} == {"all-reduce"}

@@ -67,7 +67,12 @@ def test_default_settings(tmp_path):
 
 GPU_FLAGS = ["--xla_gpu_enable_triton_gemm=false", "--xla_gpu_experimental_enable_fusion_autotuner=false"]
 
-ON_A_CPU = SETTINGS + "import jax; jax.numpy.ones(1).block_until_ready()"
+ON_A_CPU = f"""{SETTINGS}
+from fer_jax.runtime.startup import keep_order_of_exchanges
+keep_order_of_exchanges()
+import jax
+jax.numpy.ones(1).block_until_ready()
+"""
 """XLA parses all flags when it first uses a device of any kind, and aborts if there is one that it lacks."""
 
 

@@ -12,9 +12,9 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from fer_jax.runtime.sharding import make_mesh, replicate
+from fer_jax.runtime.sharding import make_mesh, place_state, replicate
 from fer_jax.train.batches import Batch, class_weights, epoch_order
-from fer_jax.train.epochs import Epochs, EpochTotals, epochs_left, image_size_of, read_totals
+from fer_jax.train.epochs import Epochs, EpochTotals, epochs_left, image_size_of, unpack_totals
 from fer_jax.train.examples import make_prepare
 from fer_jax.train.state import TrainState, create_state
 from fer_jax.train.step import make_loop_step, make_train_step
@@ -67,21 +67,22 @@ def step_of(*, model=None, optimizer=None, dropout=0.0, ema_decay=0.0, skip_nonf
 def looped(train_step):
     """A round of the loop: (state, totals, data, order, row, key, *, image_size) -> (state, totals).
 
-    The totals are those of ``EpochTotals.on_device``.
+    The totals are those of ``EpochTotals.packed``.
     """
     mesh, compiled = make_mesh(1), None
 
     def loop_step(state, totals, data, order, row, key, **options):
         nonlocal compiled
         compiled = compiled or make_loop_step(train_step, mesh, state)
-        state, totals, data, order, key = replicate(mesh, (state, totals, data, order, key))
+        state = place_state(mesh, state)
+        totals, data, order, key = replicate(mesh, (totals, data, order, key))
         return compiled(state, totals, data, order, row, key, **options)
 
     return loop_step
 
 
 def empty_totals():
-    return EpochTotals().on_device()
+    return EpochTotals().packed()
 
 
 def by_hand(params, *, smoothing, weights):
@@ -310,7 +311,7 @@ def test_loop_step_traces_once_and_adds_up():
         correct += int(metrics["correct"])
     assert traces == 1
     assert totals.dtype == empty_totals().dtype
-    totals = read_totals(totals)
+    totals = unpack_totals(totals)
     assert totals.loss == pytest.approx(loss, rel=1e-5)
     assert (totals.correct, totals.examples, totals.bad_step) == (correct, 16, -1)
     assert_trees_close(state.params, expected_state.params)
@@ -324,7 +325,7 @@ def test_old_totals_stay_readable():
     for number in range(3):
         state, totals = loop_step(state, seen[-1], data(), order, row(number), KEY)
         seen.append(totals)
-    assert [read_totals(totals).examples for totals in seen] == [0, 4, 8, 12]
+    assert [unpack_totals(totals).examples for totals in seen] == [0, 4, 8, 12]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -342,7 +343,7 @@ def test_first_bad_step_is_recorded(metric, bad):
     order, loop_step, recorded = jnp.zeros((1, 4), jnp.int32), looped(fake_step), []
     for _ in range(6):
         state, totals = loop_step(state, totals, data(), order, row(0), KEY)
-        recorded.append(read_totals(totals).bad_step)
+        recorded.append(unpack_totals(totals).bad_step)
     assert recorded == [-1, -1, 12, 12, 12, 12]
 
 
@@ -353,7 +354,7 @@ def test_overflow_in_training_is_a_bad_step():
     recorded = []
     for _ in range(3):
         state, totals = loop_step(state, totals, data(), order, row(0), KEY)
-        recorded.append(read_totals(totals).bad_step)
+        recorded.append(unpack_totals(totals).bad_step)
     assert recorded == [-1, 1, 1]
 
 
@@ -471,7 +472,7 @@ def test_faces_are_scaled_to_the_side():
         seen = np.concatenate([np.asarray(small).mean((1, 2)) / 255, np.full((12, 1), side / 48)], -1)
         logits = seen @ before["kernel"] + before["bias"]
         losses = -scipy.special.log_softmax(logits, -1)[np.arange(12), np.asarray(data().labels)]
-        assert read_totals(totals).loss == pytest.approx(losses.sum(), rel=1e-4)
+        assert unpack_totals(totals).loss == pytest.approx(losses.sum(), rel=1e-4)
     assert traced == [24, 48]
 
 
@@ -515,7 +516,7 @@ def test_skipped_steps_are_counted_and_left_out_of_the_sums():
             before, metrics = jax.jit(step)(at, jax.tree.map(lambda part: part[rows[0]], data()), KEY)
             losses.append(float(metrics["loss"]))
         state, totals = loop_step(state, totals, data(), order, row(number), KEY)
-    totals = read_totals(totals)
+    totals = unpack_totals(totals)
     assert (totals.skipped, totals.examples, totals.bad_step) == (3, 4, -1)
     assert totals.loss == pytest.approx(2 * sum(losses), rel=1e-5)
     assert int(state.step) == 5

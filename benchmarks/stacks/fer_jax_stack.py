@@ -122,7 +122,7 @@ def _steps(setup: Setup, steps: int) -> Work:
 
     def run(calls):
         nonlocal state
-        totals = replicate(program.mesh, EpochTotals().on_device())
+        totals = replicate(program.mesh, EpochTotals().packed())
         for number in range(calls * steps):
             row = np.int32(number % len(order))
             state, totals = program.step(state, totals, data, order, row, key)

@@ -61,7 +61,8 @@ class CNN(nn.Module):
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions and a shortcut (He et al., 2016), projected where the width changes.
 
-    ``pooled`` says that its output is pooled next.
+    ``pooled`` says that its output is pooled next. Then XLA fuses the activation into the pooling, and would
+    compute a slope that is kept by a kernel of its own.
     """
 
     features: int
@@ -81,5 +82,5 @@ class ResidualBlock(nn.Module):
 
 
 def _activation(name: str, with_slope: bool) -> Callable[[jax.Array], jax.Array]:
-    """The activation; ``with_slope`` in training, except before pooling, where XLA computes both anew."""
+    """The activation; ``with_slope`` if it keeps its slope for the gradient."""
     return silu_with_slope if with_slope and name == "silu" else ACTIVATIONS[name]

@@ -48,14 +48,14 @@ class EpochProgress:
         self._spoke = time.monotonic()
         self._started = self._spoke - seconds
 
-    def update(self, done: int, read_totals: Callable[[], Any]) -> None:
-        """Show that ``done`` steps are done, if it is time to; only then call ``read_totals``."""
+    def update(self, done: int, totals: Any) -> None:
+        """Show that ``done`` steps are done, and their ``EpochTotals``, if it is time to."""
         now = time.monotonic()
         interval = 0.5 if self._bar is not None else 30
         if now - self._spoke < interval:
             return
         self._spoke = now
-        text = self._figures(done, now, read_totals())
+        text = self._figures(done, now, totals)
         if self._bar is not None:
             self._bar.n = done
             # tqdm's own postfix begins with a comma.
@@ -67,9 +67,9 @@ class EpochProgress:
     def _figures(self, done: int, now: float, totals: Any) -> str:
         seconds_a_step = (now - self._started) / done
         left = seconds_a_step * (self._steps - done + self._steps * self._epochs_left)
-        examples = max(int(totals.examples), 1)
+        examples = max(totals.examples, 1)
         return (
-            f"loss {float(totals.loss) / examples:.3f}  accuracy {int(totals.correct) / examples:.1%}  "
+            f"loss {totals.loss / examples:.3f}  accuracy {totals.correct / examples:.1%}  "
             f"{self._batch_size / seconds_a_step:,.0f} images/s  {duration(left)} left"
         )
 

@@ -43,10 +43,11 @@ def state_placement(mesh: Mesh, state: Any) -> Any:
     """The placement of each array of a train state: a whole copy on each device.
 
     On a GPU, kernels of convolutions (H, W, inputs, outputs) lie in memory with their outputs first, as cuDNN
-    reads them and returns their gradients. Otherwise a step would transpose each of them twice.
+    reads them on recent NVIDIA GPUs and returns their gradients. Otherwise a step would transpose each twice.
     """
     everywhere, on_gpu = replicated(mesh), _on_gpu(mesh)
-    outputs_first = Format(Layout((3, 0, 1, 2)), everywhere)
+    # With ``tiling`` as an array has it, JAX sees that a step can update the array in place.
+    outputs_first = Format(Layout((3, 0, 1, 2), tiling=()), everywhere)
     return jax.tree.map(lambda x: outputs_first if on_gpu and x.ndim == 4 else everywhere, state)
 
 
@@ -76,7 +77,7 @@ def share_out(mesh: Mesh, tree: Any) -> Any:
 def _put(x: Any, placement: NamedSharding | Format) -> jax.Array:
     sharding = placement.sharding if isinstance(placement, Format) else placement
     if sharding.is_fully_addressable:
-        # JAX puts no array of other devices into an order in memory.
+        # JAX cannot change devices and layout at once.
         return jax.device_put(jax.device_put(x, sharding), placement)
     if isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
         return jax.random.wrap_key_data(_put(jax.random.key_data(x), placement))

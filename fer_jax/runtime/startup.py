@@ -65,7 +65,7 @@ def keep_order_of_exchanges() -> None:
     """Let CPUs exchange the sums of a step in one order, in all processes that train one network.
 
     Otherwise two processes may each wait for another sum, for ever. It must come before the first use of a
-    device. Sets nothing where the user's flags name the option, or this jaxlib was not tested.
+    device. Sets nothing where the user's flags name the option, or this jaxlib may lack it.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if _is_tested_jaxlib() and not _is_set(_IN_ORDER, flags):

@@ -30,28 +30,28 @@ class EpochTotals(NamedTuple):
     bad_step: jax.Array | int = -1
     skipped: jax.Array | int = 0
 
-    def on_device(self) -> np.ndarray:
-        """The numbers as a step takes and returns them: int32 (5,), of the loss its bits.
+    def packed(self) -> np.ndarray:
+        """Pack the numbers as a step takes and returns them: int32 (5,), the loss as the bits of its float32.
 
         In one array, a GPU adds to them by one kernel.
         """
         return np.array([np.float32(self.loss).view(np.int32), *self[1:]], np.int32)
 
 
-def read_totals(numbers: jax.Array) -> EpochTotals:
-    """The plain numbers of ``EpochTotals.on_device``; waits for the device."""
-    numbers = np.asarray(numbers)
+def unpack_totals(packed: jax.Array) -> EpochTotals:
+    """The plain numbers of ``EpochTotals.packed``; waits for the device."""
+    numbers = np.asarray(packed)
     return EpochTotals(float(numbers[:1].view(np.float32)[0]), *numbers[1:].tolist())
 
 
 def add_metrics(
-    numbers: jax.Array, metrics: dict[str, jax.Array], step: jax.Array, *, batch_size: int
+    packed: jax.Array, metrics: dict[str, jax.Array], step: jax.Array, *, batch_size: int
 ) -> jax.Array:
-    """Add the metrics of a train step to the numbers of ``EpochTotals.on_device``.
+    """Add the metrics of a train step to the totals of ``EpochTotals.packed``.
 
     ``step`` int32 () counts from 0 over the whole run.
     """
-    totals = EpochTotals(jax.lax.bitcast_convert_type(numbers[0], jnp.float32), *numbers[1:])
+    totals = EpochTotals(jax.lax.bitcast_convert_type(packed[0], jnp.float32), *packed[1:])
     added = _added(totals, metrics, step, batch_size)
     return jnp.stack([jax.lax.bitcast_convert_type(added.loss, jnp.int32), *added[1:]])
 

@@ -21,7 +21,7 @@ from fer_jax.train.epochs import (
     epochs_left,
     image_size_of,
     is_finished,
-    read_totals,
+    unpack_totals,
 )
 from fer_jax.train.state import TrainState
 
@@ -96,20 +96,20 @@ def fit(
       data: the training set.
       position: how far the run is; its rows are not changed.
 
-    Returns:
-      The last state, and the position where training ended.
+    Returns the last state, and the position where training ended.
 
     Raises:
       UserError: a loss or gradient was not finite; names step, learning rate and the last good checkpoint.
     """
     clock, labels, compiled = time.monotonic() - position.seconds, data.labels, {}
     should_stop = make_any_raised(program.mesh, hooks.should_stop, delay=_AHEAD)
-    state, (data, key) = place_state(program.mesh, state), replicate(program.mesh, (data, plan.step_key))
+    state = place_state(program.mesh, state)
+    data, key = replicate(program.mesh, (data, plan.step_key))
     while not is_finished(position.rows, plan.epochs):
         order = replicate(program.mesh, plan.order(labels, position.epoch))
         progress = _progress(position.epoch, len(order), plan)
         size = image_size_of(position.epoch, plan.epochs)
-        totals = replicate(program.mesh, position.totals.on_device())
+        totals = replicate(program.mesh, position.totals.packed())
         step = _compiled(compiled, size, (state, totals, data, order, np.int32(0), key), program, hooks)
         if step is None:
             progress.stop()
@@ -121,7 +121,7 @@ def fit(
             state, totals = step(state, pending[-1], data, order, np.int32(steps), key)
             pending.append(totals)
             steps += 1
-        totals, now = read_totals(pending[-1]), time.monotonic()
+        totals, now = unpack_totals(pending[-1]), time.monotonic()
         position = Position(position.rows, now - clock, steps, totals, now - begun)
         _check_finite(position, program, hooks)
         if steps < len(order):
@@ -171,9 +171,9 @@ def _follow(pending: deque[jax.Array], progress: EpochProgress, steps: int) -> b
     """
     if len(pending) <= _AHEAD:
         return True
-    older = read_totals(pending.popleft())
+    older = unpack_totals(pending.popleft())
     if steps > _AHEAD:
-        progress.update(steps - _AHEAD, lambda: older)
+        progress.update(steps - _AHEAD, older)
     return older.bad_step < 0
 
 

@@ -50,7 +50,7 @@ def make_train_step(
         augment_key, mixing_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step), 3)
         examples = prepare(augment_key, mixing_key, batch, image_size)
         inputs = normalize(examples.images, normalization, kind=normalize_kind)
-        examples = examples._replace(images=_computed_once(inputs))
+        examples = examples._replace(images=_not_fused(inputs))
         (value, (logits, batch_stats)), gradients = jax.value_and_grad(loss, has_aux=True)(
             state.params, state.batch_stats, examples, dropout_key, model=model
         )
@@ -63,13 +63,13 @@ def make_train_step(
     return train_step
 
 
-def _computed_once(images: jax.Array) -> jax.Array:
+def _not_fused(images: jax.Array) -> jax.Array:
     """Keep XLA from fusing the warp into each use of the images, and from computing it again there.
 
-    On an NVIDIA GPU only cuDNN uses them, so nothing can be fused except their padding, which should be.
+    On an NVIDIA GPU libraries use them, so XLA can fuse only their padding, which saves a kernel.
     """
-    kept = jax.lax.optimization_barrier
-    return jax.lax.platform_dependent(images, cuda=lambda images: images, default=kept)
+    barrier = jax.lax.optimization_barrier
+    return jax.lax.platform_dependent(images, cuda=lambda images: images, default=barrier)
 
 
 def make_loop_step(train_step: Callable, mesh: Mesh, state: TrainState) -> jax.stages.Wrapped:
@@ -83,7 +83,7 @@ def make_loop_step(train_step: Callable, mesh: Mesh, state: TrainState) -> jax.s
     Returns:
       ``(state, totals, data, order, row, key, *, image_size=48) -> (state, totals)``. It trains on the batch
       that ``batches.take_batch`` takes from the whole training set ``data``, and adds the metrics to the
-      totals, of ``EpochTotals.on_device``. The state, placed by ``sharding.place_state``, is donated; the
+      totals, of ``EpochTotals.packed``. The state, placed by ``sharding.place_state``, is donated; the
       totals are not, so that the loop can read older ones while it runs.
     """
 

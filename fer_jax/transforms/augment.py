@@ -56,11 +56,7 @@ def warp(
     if fill_mode not in FILL_MODES:
         raise ValueError(f"fill_mode={fill_mode!r} is unknown; choose one of {', '.join(FILL_MODES)}")
     shape = images.shape[1:3]
-    # A scaled pixel's centre, in pixels of the input.
-    axes = [
-        (np.arange(new, dtype=np.float32) + 0.5) * np.float32(old / new) - 0.5
-        for new, old in zip(size or shape, shape, strict=True)
-    ]
+    axes = [_centres(new, old) for new, old in zip(size or shape, shape, strict=True)]
     rows, columns = jnp.meshgrid(*axes, indexing="ij")
 
     def resample(channel: jax.Array, matrix: jax.Array) -> jax.Array:
@@ -69,6 +65,14 @@ def warp(
 
     over_channels = jax.vmap(resample, in_axes=(-1, None), out_axes=-1)
     return jax.vmap(over_channels)(images.astype(jnp.float32), matrices)
+
+
+def _centres(new: int, old: int) -> jax.Array | np.ndarray:
+    """The centres of ``new`` pixels of a side, float32 (new,), in its ``old`` pixels."""
+    if new == old:
+        # Constants of the program, for which a GPU needs no kernel.
+        return np.arange(new, dtype=np.float32)
+    return (jnp.arange(new, dtype=jnp.float32) + 0.5) * (old / new) - 0.5
 
 
 def random_affine(
