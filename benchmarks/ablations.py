@@ -22,7 +22,7 @@ from fer_jax.runtime.figures import BLUE, save_figure, subplots
 
 ROOT = Path(__file__).parents[1]
 BASE = (
-    "--config=configs/cnn.py",
+    "--config=configs/cnn_muon.py",
     "--config.augment=True",
     # A smaller network, of which all rows are trained in two hours.
     "--config.cnn.widths=(32,64,128,256)",

@@ -3,7 +3,7 @@
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from configs import best, cnn, default, mlp, plus, tiny
+from configs import best, cnn, cnn_muon, default, mlp, plus, tiny
 from fer_jax.check_config import CHOICES, check_config
 from fer_jax.data import detectors
 from fer_jax.errors import UserError
@@ -27,7 +27,7 @@ def test_choices_are_those_of_the_factories():
     assert CHOICES["views"] == VIEWS
 
 
-@pytest.mark.parametrize("module", [best, cnn, mlp, plus, tiny])
+@pytest.mark.parametrize("module", [best, cnn, cnn_muon, mlp, plus, tiny])
 def test_our_own_configs_are_good(module):
     check_config(plain(module.get_config()))
 
