@@ -21,7 +21,6 @@ from configs import cnn
 
 def get_config():
     config = cnn.get_config()
-    config.train_sides = (32, 32, 40, 48)
     config.epochs = 20
     config.optimizer = "muon"
     config.learning_rate = 0.03

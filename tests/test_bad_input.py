@@ -200,7 +200,8 @@ def test_predict_does_not_replace_what_it_reads(tmp_path):
         ([f"--config={ROOT}/configs/cnn.py:x"], "get_config() takes 0 positional arguments but 1 was given"),
         (
             ["--config=bset"],
-            "--config=bset: no such file; expected a config file, or one of best, cnn, cnn_muon, mlp, plus, ",
+            "--config=bset: no such file; expected a config file, or one of "
+            "best, cnn, cnn_muon, mlp, plus, tiny",
         ),
         (["--config.epochs=1000000000000"], "config.epochs is 1000000000000; expected 1 to 1,000,000"),
         (["--config.mlp.hidden=(10000000,)"], "expected whole numbers from 1 to 1,000,000"),
