@@ -21,7 +21,7 @@ _DAMAGED = (
 )
 
 # What np.load raises on a file of arrays that is missing, cut off, damaged or none.
-DAMAGED_ARRAYS = (*_DAMAGED, AttributeError, KeyError, OSError, TypeError, tokenize.TokenError)
+DAMAGED_ARRAYS = (SyntaxError, *_DAMAGED, AttributeError, KeyError, OSError, TypeError, tokenize.TokenError)
 
 _MAGIC = {b"\x1f\x8b": ".gz", b"\xfd7zXZ\0": ".xz", b"PK\3\4": ".zip", b"PK\5\6": ".zip"}
 
