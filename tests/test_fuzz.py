@@ -15,7 +15,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -195,6 +195,7 @@ def test_other_layouts(tmp_path_factory, content, at, put, cut):
 
 @thorough
 @given(at=st.integers(0, 6000), byte=st.integers(0, 255), cut=st.booleans(), objects=st.booleans())
+@example(at=77, byte=48, cut=False, objects=False)  # a header that NumPy reads as Python, with a SyntaxError
 def test_arrays(tmp_path_factory, at, byte, cut, objects):
     path = tmp_path_factory.mktemp("npz") / "a.npz"
     np.savez(path, x=np.stack([FACE, FACE]), y=np.array([3, {}], object) if objects else np.array([3, 4]))
