@@ -49,6 +49,7 @@ def get_config() -> ConfigDict:
     config.cnn = ConfigDict()
     config.cnn.widths = (32, 128, 256)  # channels at 24, 12 and 6 pixels; a fourth stage would have 3
     config.cnn.blocks = (1, 2, 2)  # residual blocks at each size
+    config.cnn.side = 48  # pixels a side at which the network sees a face; above 48 it enlarges faces first
     config.cnn.stem_stride = 2  # of the first convolution; 1 for 48, 24 and 12 pixels
     config.cnn.activation = "relu"  # or 'silu'
     config.cnn.dropout = 0.3
@@ -58,8 +59,8 @@ def get_config() -> ConfigDict:
     config.mlp.dropout = 0.5
 
     # Training.
-    # Image sizes in pixels, for equal shares of the run; small ones train faster. Built-in faces have 48,
-    # unless a flag sets others.
+    # Image sizes in pixels, for equal shares of the run; small ones train faster. Built-in faces have the
+    # network's own, unless a flag sets others.
     config.train_sides = (48,)
     config.batch_size = 128
     config.epochs = 24

@@ -10,6 +10,7 @@ from typing import Any
 from fer_jax.data.class_names import NUMBERINGS
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
+from fer_jax.runtime.command import side_of_network
 
 CHOICES = {
     "model": ("mlp", "cnn"),
@@ -41,6 +42,7 @@ _MOST_EPOCHS = 1_000_000
 _MOST_DRAWN = 1_000_000
 """Drawn faces; so many take 2.3 GB."""
 _MOST_LAYERS = 100
+_LARGEST_SIDE = 224
 
 # Nobody needs more. A number with some zeros too many is refused at once, not after minutes or by the kernel.
 _COUNTS = {
@@ -123,17 +125,19 @@ def _check_classes(config: dict[str, Any]) -> None:
 
 def _check_stages(config: dict[str, Any]) -> None:
     """Check the CNN's stages, and that the image sizes can be halved from stage to stage."""
-    stages = len(config["cnn"]["widths"])
+    stages, side = len(config["cnn"]["widths"]), side_of_network(config)
     if config["model"] != "cnn" or config["normalize"] == "pixelwise":
         expected = f"({SIDE},): dense layers and pixelwise statistics are for one size"
         _require(config, "train_sides", lambda v: list(v) == [SIDE], expected)
     # The stem may halve the image, and each further stage does.
     step = config["cnn"]["stem_stride"] * 2 ** (stages - 1)
+    fits = f"a multiple of {step} from {SIDE} to {_LARGEST_SIDE}"
+    _require(config, "cnn.side", lambda v: SIDE <= v <= _LARGEST_SIDE and v % step == 0, fits)
     _require(
         config,
         "train_sides",
-        lambda v: _are_counts(v, SIDE) and all(step <= n and n % step == 0 for n in v),
-        f"multiples of {step}, at most {SIDE}",
+        lambda v: _are_counts(v, side) and all(step <= n and n % step == 0 for n in v),
+        f"multiples of {step}, at most {side}, which is cnn.side",
     )
     expected = "as long as cnn.widths, at most 4 stages"
     _require(config, "cnn.blocks", lambda v: len(v) == stages <= 4, expected)

@@ -32,9 +32,9 @@ def test_bars_of_classes(capsys):
 
 def test_one_and_many(tmp_path, capsys):
     plan = Plan(Epochs(1), batch_size=16, order=None, step_key=None)
-    announce.training(plan, 20, tmp_path)
+    announce.training(plan, 20, 48, tmp_path)
     assert "training: 1 epoch of 1 step; writes" in capsys.readouterr().out
-    announce.training(plan._replace(epochs=Epochs(2)), 32, tmp_path)
+    announce.training(plan._replace(epochs=Epochs(2)), 32, 48, tmp_path)
     assert "training: 2 epochs of 2 steps; writes" in capsys.readouterr().out
 
 

@@ -45,6 +45,16 @@ def test_faces_may_be_scaled_to_what_the_stages_halve():
     check_config(config)
 
 
+def test_a_network_may_see_larger_faces():
+    config = plain(cnn.get_config()) | {"train_sides": [48, 64]}
+    with pytest.raises(UserError, match=r"^config.train_sides is .* at most 48, which is cnn.side$"):
+        check_config(config)
+    config["cnn"]["side"] = 64
+    check_config(config)
+    with pytest.raises(UserError, match=r"^config.cnn.side is 60; expected a multiple of 8 from 48 to 224$"):
+        check_config(config | {"cnn": config["cnn"] | {"side": 60}})
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -35,6 +35,7 @@ SIZES = {
     # Blocks with and without a projection, at two sizes.
     "cnn": {"widths": (4, 8), "blocks": (2, 1), "dropout": 0.5, "dtype": "float32"},
     "cnn-full-size": {"widths": (3, 6), "blocks": (1, 1), "dropout": 0.0, "stem_stride": 1},
+    "cnn-larger": {"widths": (3, 6), "blocks": (1, 1), "dropout": 0.0, "side": 60},
     "cnn-silu": {"widths": (4, 8), "blocks": (1, 1), "dropout": 0.0, "activation": "silu"},
     "mlp": {"hidden": (9, 6), "dropout": 0.5},
 }
@@ -42,6 +43,7 @@ CASES = [
     ("cnn", "global"),
     ("cnn", "samplewise"),
     ("cnn-full-size", "global"),
+    ("cnn-larger", "global"),
     ("cnn-silu", "global"),
     *(("mlp", kind) for kind in NORMALIZATIONS),
 ]

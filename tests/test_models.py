@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from configs import cnn, mlp, tiny
 from fer_jax.models import count_parameters, create_model, init_variables, layers, parameter_table
@@ -140,6 +141,19 @@ def test_stem_stride_sets_the_sides_of_the_stages(stride, sides):
     blocks = [shapes[f"ResidualBlock_{number}"]["__call__"][0].shape for number in range(3)]
     (first, second), (few, many) = sides, TINY["cnn"]["widths"]
     assert blocks == [(1, first, first, few), *[(1, second, second, many)] * 2]
+
+
+def test_a_larger_side_scales_faces_as_pillow_does():
+    model = create_model("cnn", TINY["cnn"] | {"side": 64})
+    variables = init_variables(model, jax.random.key(0))
+    faces = np.asarray(normal(10, 3, 48, 48, 1))
+    scaled = [Image.fromarray(face[..., 0]).resize((64, 64), Image.Resampling.BILINEAR) for face in faces]
+    logits = model.apply(variables, faces, train=False)
+    expected = model.apply(variables, np.stack(scaled)[..., None], train=False)
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+    smaller = create_model("cnn", TINY["cnn"]).apply(variables, faces, train=False)
+    assert np.abs(logits - smaller).max() > 0.01
+    assert [model.stage_side(0), model.stage_side(1)] == [32, 16]
 
 
 @NETWORKS

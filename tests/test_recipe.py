@@ -6,6 +6,8 @@ import jax
 import pytest
 
 from configs import cnn
+from fer_jax.checkpoints import choose
+from fer_jax.data.load import load_dataset
 from fer_jax.runtime.command import plain
 from fer_jax.train.recipe import with_sides_for
 from tiny_run import TINY, run
@@ -26,6 +28,8 @@ def test_only_a_cpu_trains_at_smaller_sizes():
         assert with_sides_for(config, ("epochs",), platform) == config | {"train_sides": [48]}
         assert with_sides_for(config, ("epochs", "train_sides"), platform) == config
     assert config["train_sides"] == [24, 48]
+    config["cnn"]["side"] = 64
+    assert with_sides_for(config, (), "gpu")["train_sides"] == [64]
 
 
 @pytest.mark.nightly
@@ -36,6 +40,18 @@ def test_a_gpus_run_says_so_first_and_saves_it(tmp_path, capsys, monkeypatch, no
     assert first.startswith("training at 48 pixels throughout: on a GPU")
     assert first.endswith("'--config.train_sides=(24, 48)'")
     assert json.loads((tmp_path / "config.json").read_text())["train_sides"] == [48]
+
+
+def test_trains_and_scores_at_the_networks_own_side(tmp_path, capsys, no_plots):
+    config = tiny_cnn((56,))
+    config.cnn.side = 56
+    run("train", config, tmp_path)
+    assert "on faces of" not in capsys.readouterr().out  # which would say that validation has other pixels
+    trained = choose.load(str(tmp_path))
+    assert trained.model.side == 56
+    validation = load_dataset(plain(config)).validation
+    right = trained.predict(validation.images).argmax(1) == validation.labels
+    assert right.mean() == pytest.approx(trained.row["val_accuracy"], abs=1e-6)
 
 
 @pytest.mark.nightly

@@ -24,6 +24,7 @@ _YOUNGER = {
     "initial_weights": "",
     "cnn.stem_stride": 2,
     "cnn.activation": "relu",
+    "cnn.side": 48,
     "classes": "",
     "votes": "",
     "vote_target": "majority",

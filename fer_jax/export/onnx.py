@@ -162,9 +162,11 @@ def _cnn(graph: Graph, x: str, options: Mapping[str, Any]) -> str:
     # Channels first, as ONNX wants them: with one channel the same numbers in the same order.
     x = graph.add("Reshape", x, graph.constant("channels_first", np.array([0, 1, SIDE, SIDE])))
     model = create_model("cnn", options)
+    if model.side != SIDE:
+        x = _resized(graph, x, model.side)
     activate = functools.partial(_activate, graph, name=model.activation)
     stem = graph.take_folded("Conv_0", "BatchNorm_0")
-    x = activate(graph.convolution(x, *stem, strides=model.stem_stride, side=SIDE))
+    x = activate(graph.convolution(x, *stem, strides=model.stem_stride, side=model.side))
     channels, number = model.widths[0], 0
     for stage, (features, count) in enumerate(zip(model.widths, model.blocks, strict=True)):
         if stage > 0:
@@ -175,6 +177,12 @@ def _cnn(graph: Graph, x: str, options: Mapping[str, Any]) -> str:
             channels, number = features, number + 1
     x = graph.add("Flatten", graph.add("GlobalAveragePool", x), axis=1)
     return _classify(graph, x, "Dense_0")
+
+
+def _resized(graph: Graph, x: str, side: int) -> str:
+    """Add a bilinear scaling of (N, 1, 48, 48) to ``side`` pixels of height and width."""
+    scales = graph.constant("scales", np.array([1, 1, side / SIDE, side / SIDE], np.float32))
+    return graph.add("Resize", x, "", scales, mode="linear")
 
 
 def _block(

@@ -20,6 +20,8 @@ class CNN(nn.Module):
     The stem halves 48 x 48 to 24 x 24, unless its stride is 1; each stage after the first halves again.
     The large sizes have few channels, since XLA's CPU convolutions are slowest there; most
     parameters are at the small ones. Input float32 (N, 48, 48, 1), output logits float32 (N, num_classes).
+    Training takes faces of any size, and the augmentation makes them; otherwise the network scales them to
+    ``side`` first.
 
     Attributes:
       widths: channels of each stage.
@@ -29,6 +31,7 @@ class CNN(nn.Module):
       dtype: of the convolutions; parameters, statistics and logits are float32.
       stem_stride: 2, or 1 for a first stage at the face's own size.
       activation: a key of ``ACTIVATIONS``.
+      side: pixels a side of the faces that the stem sees.
     """
 
     widths: Sequence[int]
@@ -38,13 +41,16 @@ class CNN(nn.Module):
     dtype: Any = jnp.float32
     stem_stride: int = 2
     activation: str = "relu"
+    side: int = SIDE
 
     def stage_side(self, stage: int) -> int:
-        """Pixels a side of the feature maps of a stage (0 is the first), for a face of 48 x 48."""
-        return SIDE // self.stem_stride // 2**stage
+        """Pixels a side of the feature maps of a stage (0 is the first)."""
+        return self.side // self.stem_stride // 2**stage
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        if not train and x.shape[1] != self.side:
+            x = jax.image.resize(x, (len(x), self.side, self.side, 1), "linear")
         x = conv(self.widths[0], 3, strides=self.stem_stride, dtype=self.dtype)(x)
         x = _activation(self.activation, train)(BatchNorm(use_running_average=not train)(x))
         for stage, (features, count) in enumerate(zip(self.widths, self.blocks, strict=True)):

@@ -45,7 +45,7 @@ class Command:
 def make_command(mode: str, config: ConfigDict, *, name: str, workdir: str | None, **fields: Any) -> Command:
     """Make the command from the values of the flags.
 
-    On the built-in faces ``train_sides`` is the full size, unless a flag sets it.
+    On the built-in faces ``train_sides`` is the network's own size, unless a flag sets it.
 
     Args:
       mode, config: see ``Command``.
@@ -58,7 +58,7 @@ def make_command(mode: str, config: ConfigDict, *, name: str, workdir: str | Non
     synthetic = mode in ("train", "eval") and config["dataset"] == "synthetic"
     if synthetic and "train_sides" not in fields["overrides"]:
         # So few faces save no time at smaller sizes: each size is another program to compile.
-        config["train_sides"] = [SIDE]
+        config["train_sides"] = [side_of_network(config)]
     default = Path("runs") / (f"{name}-synthetic" if synthetic else name)
     workdirs = _workdirs(mode, workdir) if workdir else (default,)
     shipped_name = workdir or (None if synthetic else name)
@@ -70,6 +70,11 @@ def make_command(mode: str, config: ConfigDict, *, name: str, workdir: str | Non
 def plain(config: ConfigDict) -> Config:
     """Return the config as JSON would give it back."""
     return json.loads(json.dumps(config.to_dict()))
+
+
+def side_of_network(config: Config) -> int:
+    """Pixels a side at which the network of a config sees faces."""
+    return config["cnn"].get("side", SIDE) if config["model"] == "cnn" else SIDE
 
 
 def _workdirs(mode: str, flag: str) -> tuple[Path, ...]:

@@ -10,7 +10,6 @@ import numpy as np
 
 from fer_jax.checkpoints.weights import Record
 from fer_jax.data.faces import Splits
-from fer_jax.labels import SIDE
 from fer_jax.models import parameter_table
 from fer_jax.runtime.progress import duration
 from fer_jax.runtime.words import number_of
@@ -18,10 +17,10 @@ from fer_jax.train.epochs import Position, Row, best_row
 from fer_jax.train.loop import Plan
 
 
-def full_size(platform: str, sides: Sequence[int]) -> None:
-    """Print that ``platform`` trains at full size, where a CPU would train at ``sides``."""
+def full_size(platform: str, side: int, sides: Sequence[int]) -> None:
+    """Print that ``platform`` trains at one ``side``, where a CPU would train at ``sides``."""
     print(
-        f"training at {SIDE} pixels throughout: on a {platform.upper()} a further size costs more to compile "
+        f"training at {side} pixels throughout: on a {platform.upper()} a further size costs more to compile "
         f"than it saves; to train at several, add '--config.train_sides={tuple(sides)}'"
     )
 
@@ -76,14 +75,14 @@ def new_outputs(known: Sequence[str], labels: Sequence[str]) -> None:
         print(f"  does not know {', '.join(new)}: their outputs begin with random weights")
 
 
-def training(plan: Plan, num_train: int, workdir: Path) -> None:
-    """Print how long training will be, and at what image sizes."""
+def training(plan: Plan, num_train: int, side: int, workdir: Path) -> None:
+    """Print how long training will be, and at what image sizes; validation uses ``side`` pixels."""
     epochs, steps = number_of(plan.epochs.count, "epoch"), number_of(num_train // plan.batch_size, "step")
     print(f"training: {epochs} of {steps}; writes to {workdir}/")
     sizes = [size for size, _ in itertools.groupby(plan.epochs.image_sizes)]
-    if sizes != [SIDE]:
+    if sizes != [side]:
         print(
-            f"  on faces of {', then '.join(map(str, sizes))} pixels; validation uses {SIDE} pixels, so its "
+            f"  on faces of {', then '.join(map(str, sizes))} pixels; validation uses {side} pixels, so its "
             "accuracy is low until training reaches that size"
         )
 

@@ -165,8 +165,8 @@ def size_changes(epochs: Epochs) -> dict[int, int]:
 def epochs_left(epoch: int, epochs: Epochs, *, teaching: float = 0.0) -> float:
     """The work after ``epoch``, in epochs of its image size: the cost of a face grows with its pixels.
 
-    ``teaching`` is the cost of the teachers' forward pass on a face, always at full size, in steps of the
-    network at that size.
+    ``teaching`` is the cost of the teachers' forward pass on a face, always at their own size, in steps of
+    the network on a face of 48 x 48.
     """
     total, cost = 0.0, {size: size**2 + teaching * SIDE**2 for size in epochs.image_sizes}
     for number, size in enumerate(epochs.image_sizes):

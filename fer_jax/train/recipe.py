@@ -15,10 +15,9 @@ from fer_jax.data.faces import Faces, Splits
 from fer_jax.errors import UserError
 from fer_jax.evaluate.metrics import accuracy
 from fer_jax.evaluate.step import evaluate_batches, make_eval_step, placed_batches
-from fer_jax.labels import SIDE
 from fer_jax.models import count_parameters, create_model
 from fer_jax.models.forward import make_forward
-from fer_jax.runtime.command import Config
+from fer_jax.runtime.command import Config, side_of_network
 from fer_jax.runtime.memory import total_bytes
 from fer_jax.train.batches import class_weights, epoch_order
 from fer_jax.train.epochs import Epochs
@@ -119,13 +118,13 @@ def epochs_of(config: Config) -> Epochs:
 
 
 def with_sides_for(config: Config, overrides: Sequence[str], platform: str) -> Config:
-    """Return ``config`` as it trains on ``platform``: at full size on a GPU or TPU, unless a flag differs.
+    """Return ``config`` as it trains on ``platform``: at one size on a GPU or TPU, unless a flag differs.
 
     These make a step in milliseconds, and compile for most of a minute for each size of faces.
     """
     if platform == "cpu" or "train_sides" in overrides:
         return config
-    return config | {"train_sides": [SIDE]}
+    return config | {"train_sides": [side_of_network(config)]}
 
 
 def _make_prepare(config: Config, train: Faces, teachers: Sequence[Classifier], num_classes: int) -> Callable:

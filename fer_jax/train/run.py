@@ -13,7 +13,7 @@ from fer_jax.data.faces import Splits, digest
 from fer_jax.data.load import load_dataset
 from fer_jax.errors import UserError
 from fer_jax.runtime import distributed, signals
-from fer_jax.runtime.command import Command, Config
+from fer_jax.runtime.command import Command, Config, side_of_network
 from fer_jax.runtime.sharding import make_mesh
 from fer_jax.train import announce
 from fer_jax.train.batches import Batch
@@ -75,7 +75,7 @@ def _config_here(command: Command) -> Config:
     platform = jax.default_backend()
     config = with_sides_for(command.config, command.overrides, platform)
     if config != command.config:
-        announce.full_size(platform, command.config["train_sides"])
+        announce.full_size(platform, side_of_network(config), command.config["train_sides"])
     return config
 
 
@@ -127,7 +127,7 @@ def _prepare(
     elif initial:
         announce.other_network("starts from", config["initial_weights"], initial.record, data["digest"])
         announce.new_outputs(initial.labels, splits.labels)
-    announce.training(recipe.plan, len(splits.train), folder.path)
+    announce.training(recipe.plan, len(splits.train), side_of_network(config), folder.path)
     return recipe, state, position
 
 

@@ -11,8 +11,9 @@ from fer_jax.checkpoints import choose, digests
 from fer_jax.checkpoints.same_run import differing_network
 from fer_jax.classifier import Classifier
 from fer_jax.errors import UserError
+from fer_jax.labels import SIDE
 from fer_jax.models import count_parameters, create_model, init_variables, output_layer
-from fer_jax.runtime.command import Config
+from fer_jax.runtime.command import Config, side_of_network
 
 
 class NamedNetworks(NamedTuple):
@@ -90,11 +91,12 @@ def mean_probabilities(teachers: Sequence[Classifier]) -> Callable[[jax.Array], 
 
 
 def cost_of_teaching(teachers: Sequence[Classifier], params: dict[str, Any]) -> float:
-    """Estimate what the teachers' forward pass on a face costs, in training steps on it.
+    """Estimate what the teachers' forward pass on a face costs, in training steps on one of 48 x 48 pixels.
 
-    Cost grows with the parameters. A step has three passes: forward, and two kinds of gradients.
+    Cost grows with parameters and pixels. A step has three passes: forward, and two kinds of gradients.
     """
-    return sum(teacher.num_parameters for teacher in teachers) / (3 * count_parameters(params))
+    passes = (t.num_parameters * (side_of_network(t.config) / SIDE) ** 2 for t in teachers)
+    return sum(passes) / (3 * count_parameters(params))
 
 
 def _flag(field: str, value: str | int | list[int]) -> str:
