@@ -25,6 +25,8 @@ from configs import best
 
 def get_config():
     config = best.get_config()
+    config.cnn.side = 48
+    config.views = "zoom"
     config.vote_target = "probability"
     config.label_smoothing = 0.0
     config.train_sides = (48,)

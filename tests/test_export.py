@@ -107,7 +107,9 @@ def test_onnx_equals_flax(name, kind):
         check(predict, want, count)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("cnn", "global"), ("mlp", "samplewise")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("cnn", "global"), ("cnn-larger", "global"), ("mlp", "samplewise")]
+)
 def test_jax_export_equals_flax(name, kind):
     data = export_jax(network(name, kind))
     exported = jax.export.deserialize(bytearray(data))
@@ -288,12 +290,12 @@ def test_write_all_or_none(tmp_path):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("name", ["cnn", "best"])
-def test_shipped_larger_networks(name, tmp_path, capsys):
-    """No int8; one view is said where the run is evaluated with six."""
+@pytest.mark.parametrize(("name", "views"), [("cnn", "zoom"), ("best", "flip")])
+def test_shipped_larger_networks(name, views, tmp_path, capsys):
+    """No int8; one view is said where the run is evaluated with several."""
     run("export", given(), tmp_path / "no-run", output=str(tmp_path), shipped_name=name)
     assert {p.name for p in tmp_path.iterdir()} == {"model.onnx", "model.jax_export", "model.json"}
-    assert "views=zoom" in capsys.readouterr().out
+    assert f"views={views}" in capsys.readouterr().out
 
 
 def test_snippets_of_the_documentation(trained, tmp_path, monkeypatch, capsys):

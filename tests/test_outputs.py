@@ -51,7 +51,7 @@ def test_built_in_faces_have_their_full_size():
     for config in (cnn.get_config(), best.get_config()):
         grown = tuple(config.train_sides)
         assert len(set(grown)) > 1
-        assert sizes("train", config) == (48,)
+        assert sizes("train", config) == (config.cnn.side,)
         assert sizes("train", config, "train_sides") == grown
         config.dataset = "fer2013.csv"
         assert sizes("train", config) == grown

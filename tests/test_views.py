@@ -26,6 +26,19 @@ def test_one_view_is_the_image():
     assert np.array_equal(views_of(images, "one"), images[None])
 
 
+@pytest.mark.parametrize("views", ["one", "flip", "zoom", "ten_crop"])
+def test_views_of_another_side_are_interpolated_once(views):
+    """A ramp stays a ramp, if it is not taken at its edges; pixel centres lie at (i + 0.5) 48 / 64 - 0.5."""
+    rows = np.broadcast_to(np.arange(48.0)[None, :, None, None], (1, 48, 48, 1)).astype(np.float32)
+    large = np.asarray(make_views(jnp.asarray(rows), views=views, side=64))
+    small = views_of(rows, views)
+    assert large.shape == (len(small), 1, 64, 64, 1)
+    places = (np.arange(64) + 0.5) * 48 / 64 - 0.5
+    for of_large, of_small in zip(large[:, 0, :, 5, 0], small[:, 0, :, 5, 0], strict=True):
+        expected = np.interp(places, np.arange(48), of_small)
+        np.testing.assert_allclose(of_large[6:-6], expected[6:-6], atol=1e-3)
+
+
 def test_flip_adds_the_mirror_image():
     images = random_images(3)
     assert np.array_equal(views_of(images, "flip"), np.stack([images, images[:, :, ::-1]]))

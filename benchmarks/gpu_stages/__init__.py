@@ -17,6 +17,7 @@ BATCHES = (128, 512)
 _SMALL = {
     "cnn.widths": "(2,3)",
     "cnn.blocks": "(1,1)",
+    "cnn.side": "48",
     "train_sides": "(48,)",
     "batch_size": "8",
     "epochs": "3",

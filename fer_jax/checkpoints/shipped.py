@@ -19,6 +19,10 @@ from fer_jax.errors import UserError
 from fer_jax.runtime.files import one_line, os_reason, replacing, write_json
 from fer_jax.runtime.signals import held
 
+_SIGNIFICANT_BITS = 5
+"""Of a number in a kernel, which is then off by 1.3 % (root mean square). Accuracies moved by
+0.2 points at most, and the files have two thirds of the size that float16's eleven bits need."""
+
 FOLDER = Path(__file__).parents[1] / "weights"
 
 
@@ -28,7 +32,7 @@ def names(folder: Path | None = None) -> list[str]:
 
 
 def round_to_shipped(weights: Weights) -> Weights:
-    """The weights as ``read`` returns them after ``write``: float32, with kernels rounded to float16."""
+    """The weights as ``read`` returns them after ``write``: float32, with rounded kernels."""
     variables = jax.tree.map(lambda leaf: np.asarray(_stored(leaf), np.float32), weights.variables)
     return weights._replace(variables=variables)
 
@@ -40,7 +44,7 @@ def write(
 
     Args:
       name: of the files.
-      weights: kernels are stored in float16, all others in float32.
+      weights: kernels are rounded to few bits and stored in float16, all others in float32.
       record: of the run; its last row is the epoch of the weights.
       figures: what was measured with these weights, for people and tests.
       folder: where to; ``FOLDER`` if None.
@@ -105,7 +109,12 @@ def _by_name(weights: Weights) -> dict[str, Any]:
 
 def _stored(leaf: Any) -> np.ndarray:
     array = np.asarray(leaf, np.float32)
-    return array.astype(np.float16) if array.ndim > 1 else array
+    if array.ndim < 2:
+        return array
+    # The bits that are left are zeros, which the file's compression makes small.
+    fraction, exponent = np.frexp(array)
+    steps = 2.0**_SIGNIFICANT_BITS
+    return np.ldexp(np.round(fraction * steps) / steps, exponent).astype(np.float16)
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:

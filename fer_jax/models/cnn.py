@@ -50,7 +50,7 @@ class CNN(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         if not train and x.shape[1] != self.side:
-            x = jax.image.resize(x, (len(x), self.side, self.side, 1), "linear")
+            x = jax.image.resize(x, (x.shape[0], self.side, self.side, 1), "linear")
         x = conv(self.widths[0], 3, strides=self.stem_stride, dtype=self.dtype)(x)
         x = _activation(self.activation, train)(BatchNorm(use_running_average=not train)(x))
         for stage, (features, count) in enumerate(zip(self.widths, self.blocks, strict=True)):

@@ -21,7 +21,7 @@ def make_logits(
     """
 
     def logits_of(variables, normalization, images):
-        seen = make_views(images, views=views)
+        seen = make_views(images, views=views, side=getattr(model, "side", None))
         flat = seen.reshape(-1, *seen.shape[2:])
         logits = model.apply(variables, normalize(flat, normalization, kind=normalize_kind), train=False)
         return logits.reshape(*seen.shape[:2], -1)

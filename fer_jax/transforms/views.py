@@ -13,8 +13,11 @@ ZOOMS = (0.92, 1.08)
 """Sides of the parts that ``zoom`` sees besides the whole image, as shares of the image's side."""
 
 
-def make_views(images: jax.Array, *, views: str) -> jax.Array:
-    """Make the views of images (N, H, W, C) in grey levels -> float32 (V, N, H, W, C).
+def make_views(images: jax.Array, *, views: str, side: int | None = None) -> jax.Array:
+    """Make the views of images (N, H, W, C) in grey levels -> float32 (V, N, S, S, C).
+
+    S is ``side``, the pixels that the network sees; None for those of the images. Each view is interpolated
+    once, as a face is while training.
 
     ``one``: the image, V = 1. ``flip``: the image and its mirror image, V = 2. ``zoom``: the image, enlarged
     and reduced too (``ZOOMS``; its edge pixels are repeated outside), and their mirror images, V = 6.
@@ -22,23 +25,26 @@ def make_views(images: jax.Array, *, views: str) -> jax.Array:
     their mirror images, V = 10 (Krizhevsky et al., 2012). The second half mirrors the first. Raises
     ValueError for unknown ``views``.
     """
-    images = images.astype(jnp.float32)
+    images, shape = images.astype(jnp.float32), images.shape[1:3]
+    size = shape if side is None else (side, side)
+    whole = jax.image.resize(images, (images.shape[0], *size, images.shape[3]), "linear")
     if views == "one":
-        return images[None]
+        return whole[None]
     if views == "flip":
-        seen = [images]
+        seen = [whole]
     elif views == "zoom":
-        seen = [images, *_warped(images, _zoom_matrices(images.shape[1:3]))]
+        seen = [whole, *_warped(images, _zoom_matrices(shape), size)]
     elif views == "ten_crop":
-        seen = _warped(images, _crop_matrices(images.shape[1]))
+        seen = _warped(images, _crop_matrices(shape[0]), size)
     else:
         raise ValueError(f"views={views!r} is unknown; choose one of {', '.join(VIEWS)}")
     return jnp.stack([*seen, *(jnp.flip(view, 2) for view in seen)])
 
 
-def _warped(images: jax.Array, matrices: jax.Array | np.ndarray) -> list[jax.Array]:
-    """Warp all images by each of the matrices (M, 2, 3)."""
-    return [warp(images, jnp.broadcast_to(m, (len(images), 2, 3)), fill_mode="nearest") for m in matrices]
+def _warped(images: jax.Array, matrices: jax.Array | np.ndarray, size: tuple[int, int]) -> list[jax.Array]:
+    """Warp all images by each of the matrices (M, 2, 3), to a size of (H', W')."""
+    of_all = (jnp.broadcast_to(matrix, (len(images), 2, 3)) for matrix in matrices)
+    return [warp(images, matrix, fill_mode="nearest", size=size) for matrix in of_all]
 
 
 def _zoom_matrices(shape: tuple[int, int]) -> jax.Array:
