@@ -129,6 +129,9 @@ def _check_stages(config: dict[str, Any]) -> None:
     if config["model"] != "cnn" or config["normalize"] == "pixelwise":
         expected = f"({SIDE},): dense layers and pixelwise statistics are for one size"
         _require(config, "train_sides", lambda v: list(v) == [SIDE], expected)
+    if config["model"] == "cnn" and config["normalize"] == "pixelwise":
+        expected = f"{SIDE} where normalize is pixelwise, which has a mean for each of its pixels"
+        _require(config, "cnn.side", lambda v: v == SIDE, expected)
     # The stem may halve the image, and each further stage does.
     step = config["cnn"]["stem_stride"] * 2 ** (stages - 1)
     fits = f"a multiple of {step} from {SIDE} to {_LARGEST_SIDE}"

@@ -51,6 +51,9 @@ def test_a_network_may_see_larger_faces():
         check_config(config)
     config["cnn"]["side"] = 64
     check_config(config)
+    pixelwise = config | {"normalize": "pixelwise", "train_sides": [48]}
+    with pytest.raises(UserError, match=r"^config.cnn.side is 64; expected 48 where normalize is pixelwise"):
+        check_config(pixelwise)
     with pytest.raises(UserError, match=r"^config.cnn.side is 60; expected a multiple of 8 from 48 to 224$"):
         check_config(config | {"cnn": config["cnn"] | {"side": 60}})
 
