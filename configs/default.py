@@ -79,6 +79,9 @@ def get_config() -> ConfigDict:
     # Learn also from this network's probabilities, named in the same way; 'A,B': the mean of several.
     config.teacher = ""
     config.teacher_share = 0.7  # share of the teacher's probabilities in the targets; the rest are labels
+    # FER+'s votes, fer2013new.csv, row by row for fer2013.csv: the teacher knows them too. The labels stay.
+    config.teacher_votes = ""
+    config.teacher_votes_share = 0.5  # share of the votes in what the teacher says; the rest: the networks
     config.nonfinite = "stop"  # or 'skip': what to do when a loss or gradient is not finite
     config.ema_decay = 0.998  # of averaged weights, which are evaluated and saved; 0 for no averages
     config.patience = 0  # epochs without a better validation accuracy before training stops; 0 for no stop

@@ -85,7 +85,7 @@ def check_config(config: dict[str, Any]) -> None:
         _require(config, name, lambda v, most=most: 1 <= v <= most, f"1 to {most:,}")
     for name in _BELOW_ONE:
         _require(config, name, lambda v: 0 <= v < 1, "0 or more, and below 1")
-    for name in ("augmentation.erasing_probability", "teacher_share", "vote_share"):
+    for name in ("augmentation.erasing_probability", "teacher_share", "vote_share", "teacher_votes_share"):
         _require(config, name, lambda v: 0 <= v <= 1, "0 to 1")
     for name, most in _FROM_ZERO.items():
         _require(config, name, lambda v, most=most: 0 <= v <= most, f"0 to {most:,}")
@@ -107,6 +107,9 @@ def check_config(config: dict[str, Any]) -> None:
         _check_classes(config)
     if not config["votes"]:
         _require(config, "vote_share", lambda v: v == 1, "1.0 where config.votes is not set")
+    else:
+        expected = "no file where config.votes is set, which then are the labels"
+        _require(config, "teacher_votes", lambda v: not v, expected)
     if config["distributed"]:
         _check_processes(config)
 

@@ -49,7 +49,8 @@ def pack(workdir: Path, name: str, folder: Path | None = None) -> dict[str, Any]
 
 def _base_names(config: dict[str, Any]) -> dict[str, str]:
     """Return the fields that hold paths, without their folders, which mean nothing on other machines."""
-    one = {field: Path(config.get(field, "")).name for field in ("dataset", "initial_weights", "votes")}
+    fields = ("dataset", "initial_weights", "votes", "teacher_votes")
+    one = {field: Path(config.get(field, "")).name for field in fields}
     teachers = config.get("teacher", "").split(",")
     return one | {"teacher": ",".join(Path(name.strip()).name for name in teachers)}
 

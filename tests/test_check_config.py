@@ -80,6 +80,7 @@ def test_a_network_may_see_larger_faces():
         ("cutmix_alpha", -0.1),
         ("teacher_share", 1.1),
         ("vote_share", 0.5),  # of no votes
+        ("teacher_votes_share", -0.1),
         ("schedule", "step"),
         ("seeds", 0),
         ("nonfinite", "ignore"),

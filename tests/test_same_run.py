@@ -46,6 +46,7 @@ def merged(saved, given, overrides):
 def test_fields_have_dotted_names():
     younger = {"initial_weights": "", "cnn.stem_stride": 2, "cnn.activation": "relu", "cnn.side": 48}
     younger |= {"classes": "", "votes": "", "vote_target": "majority", "vote_share": 1.0}
+    younger |= {"teacher_votes": "", "teacher_votes_share": 0.5}
     config = {"a": 1, "b": {"c": [2], "d": {"e": None}}, "serve": {"port": 1}, "distributed": True}
     assert fields_of_run(config) == younger | {"a": 1, "b.c": [2], "b.d.e": None}
     assert fields_of_run({}) == younger

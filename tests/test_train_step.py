@@ -220,6 +220,38 @@ def test_targets_of_a_teacher_by_hand():
         assert float(metrics["loss"]) == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_teacher_who_knows_votes_by_hand():
+    """The geometric mean of what it says and of what the votes say; the latter alone without a teacher."""
+    draw = np.random.default_rng(4)
+    chances, by_votes = (draw.dirichlet(np.ones(7), 12).astype(np.float32) for _ in range(2))
+    batch = data()._replace(by_votes=jnp.asarray(by_votes))
+    before = fresh_state()
+    logits = by_hand(before.params, smoothing=0.0, weights=np.ones(7))[1]
+    labels = np.eye(7)[np.asarray(batch.labels)]
+    for teacher, share in ((None, 0.3), (lambda images: jnp.asarray(chances), 0.3)):
+        step = jax.jit(step_of(teacher_share=0.6, teacher=teacher, votes_share=share))
+        _, metrics = step(before, batch, KEY)
+        mean = chances ** (1 - share) * by_votes**share
+        taught = mean / mean.sum(1, keepdims=True) if teacher else by_votes
+        assert float(metrics["loss"]) == pytest.approx(
+            mean_loss(logits, 0.4 * labels + 0.6 * taught), rel=1e-5
+        )
+
+
+def test_probabilities_by_votes_are_blended_as_labels_are():
+    """A blend of two faces has the blend of both labels and of both votes, in the same shares."""
+    labels = jnp.arange(7, dtype=jnp.int32)
+    by_votes = jnp.eye(7)[::-1]
+    batch = Batch(jnp.zeros((7, 48, 48, 1), jnp.uint8), labels, by_votes=by_votes)
+    prepare = make_prepare(num_classes=7, mixup_alpha=1.0, teacher_share=0.5)
+    targets = np.asarray(prepare(KEY, KEY, batch, 48).targets)
+    label_part = np.asarray(
+        make_prepare(num_classes=7, mixup_alpha=1.0)(KEY, KEY, batch._replace(by_votes=None), 48).targets
+    )
+    np.testing.assert_allclose(targets, (label_part + label_part[:, ::-1]) / 2, atol=1e-6)
+    assert np.count_nonzero(label_part) > 7
+
+
 class OfAnySize(nn.Module):
     """A dense layer on the mean grey level; passes on what it was called with."""
 

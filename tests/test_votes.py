@@ -1,18 +1,21 @@
 """FER+'s votes: the paper's rule by a second way of computing, files that do not fit, a run that learns."""
 
 import json
+import re
 from collections import Counter
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from fer_jax.check_config import check_config
 from fer_jax.checkpoints import choose
 from fer_jax.data.class_names import EIGHT, relabel
 from fer_jax.data.load import load_splits
 from fer_jax.data.synthetic.faces import draw_faces
 from fer_jax.data.votes import COLUMNS, distributions_of, label_by_votes, labels_of, read_votes
 from fer_jax.errors import UserError
+from fer_jax.train.teachers import probabilities_by_votes
 from tiny_run import run, run_training, tiny_config
 
 FER_PLUS = (
@@ -224,3 +227,66 @@ def test_a_network_without_contempt_is_scored_on_faces_with_it(tmp_path, no_plot
     assert (
         f"with the 10 faces that it cannot name counted as wrong: {result['accuracy'] * 30 / 40:.2%}" in out
     )
+
+
+def known_to_a_teacher(faces, votes):
+    options = {"validation_fraction": 0.25, "seed": 0, "cache": False}
+    return load_splits(str(faces), teacher_votes=str(votes), **options)
+
+
+@pytest.mark.parametrize("has_usage", [True, False])
+def test_a_teachers_votes_stay_with_their_faces(tmp_path, has_usage):
+    """Also where validation faces are drawn; labels stay those of the file."""
+    faces, votes = write(tmp_path)
+    if not has_usage:
+        table = pd.read_csv(faces)
+        table.drop(columns="Usage").to_csv(faces, index=False)
+    splits = known_to_a_teacher(faces, votes)
+    counts, images = read_votes(votes).counts, draw_faces(80, seed=3).images
+    of_image = {image.tobytes(): row for image, row in zip(images, counts, strict=True)}
+    assert (splits.train.labels == 0).all()
+    assert splits.train.targets is None
+    np.testing.assert_array_equal(splits.train.votes, [of_image[i.tobytes()] for i in splits.train.images])
+
+
+def test_probabilities_by_votes():
+    """Logistic regression is right on average: its probabilities of a class sum to the class's faces."""
+    faces = draw_faces(420, seed=0).voted(random_votes(420, 1))
+    faces.votes[np.arange(420), faces.labels] += 3
+    found = probabilities_by_votes(faces, 9)
+    assert (found.shape, found.dtype) == ((420, 9), np.float32)
+    np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
+    np.testing.assert_allclose(found.sum(0), np.bincount(faces.labels, minlength=9), atol=0.5)
+    assert np.mean(found.argmax(1) == faces.labels) > 0.5
+    one_class = faces.labelled(np.full(420, 2, np.int32))
+    np.testing.assert_array_equal(probabilities_by_votes(one_class, 3), np.eye(3)[one_class.labels])
+    assert probabilities_by_votes(draw_faces(7, seed=0), 7) is None
+
+
+def test_a_teachers_votes_that_do_not_fit(tmp_path):
+    faces, votes = write(tmp_path)
+    pd.read_csv(votes)[:-1].to_csv(tmp_path / "fewer.csv", index=False)
+    with pytest.raises(UserError, match=r"has votes for 79 faces, and .* has 80 faces"):
+        known_to_a_teacher(faces, tmp_path / "fewer.csv")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError, match=r"config.teacher_votes: .* rows of a CSV file; .* is a folder"):
+        known_to_a_teacher(tmp_path / "folder", votes)
+    with pytest.raises(UserError, match="no votes for the built-in faces"):
+        run_training(tiny_config(teacher_votes=str(votes)), tmp_path / "run")
+    both = tiny_config(dataset=str(faces), votes=str(votes), teacher_votes=str(votes)).to_dict()
+    with pytest.raises(UserError, match=r"config.teacher_votes is .* expected no file where config.votes is"):
+        check_config(both)
+
+
+def test_a_run_learns_from_a_teacher_who_knows_votes(tmp_path, no_plots, capsys):
+    """It can be scored without the file of votes."""
+    faces, votes = write(tmp_path)
+    table = pd.read_csv(faces)
+    table.assign(emotion=draw_faces(80, seed=3).labels).to_csv(faces, index=False)
+    config = tiny_config(dataset=str(faces), teacher_votes=str(votes), epochs=1)
+    run_training(config, tmp_path / "run")
+    told = capsys.readouterr().out
+    assert float(re.search(rf"knows the votes of {votes}, by which ([\d.]+)% of the labels", told)[1]) > 90
+    votes.unlink()
+    run("eval", tiny_config(dataset=str(faces)), tmp_path / "run", overrides=["dataset"])
+    assert choose.load(tmp_path / "run").labels == EIGHT[:7]

@@ -29,6 +29,8 @@ _YOUNGER = {
     "votes": "",
     "vote_target": "majority",
     "vote_share": 1.0,
+    "teacher_votes": "",
+    "teacher_votes_share": 0.5,
 }
 """Fields that older runs lack, with the values that stand for what those runs did."""
 

@@ -1,7 +1,7 @@
 """A data set in memory."""
 
+import dataclasses
 import hashlib
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from fer_jax.labels import LABELS
 
 
-@dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Faces:
     """Faces of one split.
 
@@ -18,24 +18,31 @@ class Faces:
       labels: int32 (N,), an index into the names of the classes; None where the source has no labels.
       ids: (N,) of str; the source's own id, the row number from 0, or the picture's path.
       targets: float32 (N, K), a distribution over the K classes to learn from; None where the labels are all.
+      votes: int64 (N, 10), what people said of the faces, for a teacher; in the order of ``votes.COLUMNS``.
     """
 
     images: np.ndarray
     labels: np.ndarray | None
     ids: np.ndarray
     targets: np.ndarray | None = None
+    votes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def take(self, rows: np.ndarray | slice) -> "Faces":
         """The faces at ``rows``: an int array of indices, a bool mask (N,) or a slice."""
-        labels, targets = (None if a is None else a[rows] for a in (self.labels, self.targets))
-        return Faces(self.images[rows], labels, self.ids[rows], targets)
+        beside = (None if a is None else a[rows] for a in (self.labels, self.targets, self.votes))
+        labels, targets, votes = beside
+        return Faces(self.images[rows], labels, self.ids[rows], targets, votes)
 
     def labelled(self, labels: np.ndarray | None, targets: np.ndarray | None = None) -> "Faces":
         """The same faces with other labels, and the targets if there are some."""
-        return Faces(self.images, labels, self.ids, targets)
+        return dataclasses.replace(self, labels=labels, targets=targets)
+
+    def voted(self, votes: np.ndarray) -> "Faces":
+        """The same faces with votes."""
+        return dataclasses.replace(self, votes=votes)
 
 
 class Source(NamedTuple):

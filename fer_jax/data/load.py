@@ -26,11 +26,17 @@ from fer_jax.runtime.words import number_of
 _PART_OF = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 
 
-def load_dataset(config: Mapping[str, Any]) -> Splits:
-    """Load the data set of a config. Raises UserError if it cannot be read."""
-    if config["dataset"] == "synthetic":
-        return synthetic_splits(**(dict(config["synthetic"]) | {"seed": seed_of_faces(config)}))
-    return load_splits(config["dataset"], **_reading(config), **_drawing(config))
+def load_dataset(config: Mapping[str, Any], *, teacher_votes: str = "") -> Splits:
+    """Load the data set of a config; for ``teacher_votes`` see ``load_splits``.
+
+    Raises UserError if it cannot be read.
+    """
+    if config["dataset"] != "synthetic":
+        reading = _reading(config) | {"teacher_votes": teacher_votes}
+        return load_splits(config["dataset"], **reading, **_drawing(config))
+    if teacher_votes:
+        raise UserError(f"config.teacher_votes: {teacher_votes} has no votes for the built-in faces")
+    return synthetic_splits(**(dict(config["synthetic"]) | {"seed": seed_of_faces(config)}))
 
 
 def load_to_score(config: Mapping[str, Any], *, trained_on: str) -> Splits:
@@ -113,6 +119,8 @@ def load_splits(dataset: str, *, validation_fraction: float, seed: int, **readin
         votes: path of FER+'s votes, row by row for a CSV file; they replace its labels.
         vote_target: what training learns of votes; see ``votes.decide``.
         vote_share: share of the votes in what training learns; the rest is that of a CSV file's own labels.
+        teacher_votes: path of FER+'s votes, row by row for a CSV file. The labels stay, and the faces have
+          the votes beside them.
 
     Returns:
       The parts, with labels. The notes say how validation was made, how many of its faces also occur byte
@@ -134,27 +142,28 @@ def _read_source(
     votes: str = "",
     vote_target: str = "majority",
     vote_share: float = 1.0,
+    teacher_votes: str = "",
 ) -> Source:
     """Read the labelled faces of a data set."""
     if dataset.startswith(kaggle.PREFIX):
         path = str(kaggle.download(dataset.removeprefix(kaggle.PREFIX)))
     else:
         path = expand_user(dataset)  # a shell leaves the ~ in --config.dataset=~/faces alone
+    of_pictures = {"skip_broken": skip_broken, "classes": classes, "vote_target": vote_target}
     if os.path.isdir(path) and not is_parquet(path):
-        if votes:
-            raise UserError(f"config.votes: {votes} has votes for the rows of a CSV file; {path} is a folder")
-        return read_picture_set(path, skip_broken=skip_broken, classes=classes, vote_target=vote_target)
+        _refuse_votes(f"{path} is a folder", votes, teacher_votes)
+        return read_picture_set(path, **of_pictures)
     refuse_tar(path)
     if is_picture_archive(path):
+        _refuse_votes(f"{path} holds pictures", votes, teacher_votes)
         with unpacked(path) as folder:
-            options = {"skip_broken": skip_broken, "classes": classes, "vote_target": vote_target}
-            source = read_picture_set(folder, **options)
+            source = read_picture_set(folder, **of_pictures)
         return _renamed(source, folder, path)
     table = read_table(path, require_labels=not votes, cache=cache, skip_broken=skip_broken)
+    if teacher_votes:
+        table = table._replace(faces=table.faces.voted(_votes_for(dataset, table, teacher_votes)))
     if votes:
-        voted = read_votes(expand_user(votes))
-        _check_same_rows(dataset, table, votes, voted)
-        table = table._replace(votes=voted.counts)
+        table = table._replace(votes=_votes_for(dataset, table, votes))
     elif table.faces.labels is not None:
         table, meaning = with_meaning(path, table, classes)
         described = summary(table, meaning.described)
@@ -162,6 +171,13 @@ def _read_source(
     elif classes:
         raise UserError(f"config.classes: {path} has votes for eight classes; leave config.classes out")
     return _by_votes(dataset, table, votes or dataset, vote_target, share=vote_share)
+
+
+def _refuse_votes(reason: str, votes: str, teacher_votes: str) -> None:
+    """Raise UserError, with the ``reason``, if a config names votes, which belong to the rows of a table."""
+    for field, path in (("votes", votes), ("teacher_votes", teacher_votes)):
+        if path:
+            raise UserError(f"config.{field}: {path} has votes for the rows of a CSV file; {reason}")
 
 
 def _renamed(source: Source, folder: str, archive: str) -> Source:
@@ -204,6 +220,13 @@ def _own_labels(dataset: str, table: Table, share: float) -> np.ndarray:
             "config.vote_share out"
         )
     return own
+
+
+def _votes_for(dataset: str, table: Table, path: str) -> np.ndarray:
+    """Read votes int64 (N, 10) for the rows of the table. Raises UserError unless they belong to these."""
+    voted = read_votes(expand_user(path))
+    _check_same_rows(dataset, table, path, voted)
+    return voted.counts
 
 
 def _check_same_rows(dataset: str, table: Table, path: str, voted: Votes) -> None:

@@ -8,14 +8,16 @@ import numpy as np
 
 
 class Batch(NamedTuple):
-    """``images`` uint8 (B, 48, 48, 1), ``labels`` int32 (B,), and ``targets`` float32 (B, K) or None.
+    """``images`` uint8 (B, 48, 48, 1), ``labels`` int32 (B,), ``targets`` and ``by_votes`` float32 (B, K).
 
-    Targets are distributions over the K classes, to learn from instead of the labels.
+    The last two may be None. Targets are distributions over the K classes, to learn from instead of the
+    labels. ``by_votes`` are those that a teacher expects by what people said of the faces.
     """
 
     images: jax.Array
     labels: jax.Array
     targets: jax.Array | None = None
+    by_votes: jax.Array | None = None
 
 
 def epoch_order(

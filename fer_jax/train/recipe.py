@@ -137,6 +137,7 @@ def _make_prepare(config: Config, train: Faces, teachers: Sequence[Classifier], 
         cutmix_alpha=config["cutmix_alpha"],
         teacher=mean_probabilities(teachers) if teachers else None,
         teacher_share=config["teacher_share"],
+        votes_share=config["teacher_votes_share"],
     )
 
 

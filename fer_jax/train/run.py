@@ -24,7 +24,7 @@ from fer_jax.train.folder import RunFolder
 from fer_jax.train.loop import Hooks, fit
 from fer_jax.train.recipe import Recipe, check_memory, epochs_of, make_recipe, with_sides_for
 from fer_jax.train.state import TrainState
-from fer_jax.train.teachers import named_networks
+from fer_jax.train.teachers import named_networks, probabilities_by_votes
 
 
 def run(command: Command) -> None:
@@ -47,12 +47,13 @@ def run(command: Command) -> None:
             folder.write_rows(rows)
         else:
             recipe, state, start = _prepare(config, folder, splits, data)
+            examples = _examples(config, splits)
             record = Record(config, [], list(splits.labels), data, None, RANDOM_KEYS)
             writing = folder.writing(start, recipe.normalization, record)
             with signals.noted_signals() as signal_number, writing:
                 state, position = fit(
                     state,
-                    Batch(splits.train.images, splits.train.labels, splits.train.targets),
+                    examples,
                     program=recipe.program,
                     plan=recipe.plan,
                     hooks=Hooks(
@@ -85,7 +86,7 @@ def _load_data(config: Config, folder: RunFolder, record: Record | None) -> tupl
     Raises UserError if it cannot be read, or is not that of the run.
     """
     started = time.monotonic()
-    splits = distributed.in_all(lambda: load_dataset(config))
+    splits = distributed.in_all(lambda: load_dataset(config, teacher_votes=config["teacher_votes"]))
     data = {"digest": digest(splits), "train": len(splits.train), "validation": len(splits.validation)}
     distributed.same_in_all("data", data["digest"])
     if record is not None and record.data["digest"] != data["digest"]:
@@ -96,6 +97,15 @@ def _load_data(config: Config, folder: RunFolder, record: Record | None) -> tupl
     if record is None and distributed.is_first() and (line := check_numbers(splits)):
         print(f"  {line}")
     return splits, data
+
+
+def _examples(config: Config, splits: Splits) -> Batch:
+    """All that the run learns from, as one batch; prints how much the votes say that a teacher knows."""
+    train = splits.train
+    by_votes = probabilities_by_votes(train, len(splits.labels))
+    if by_votes is not None:
+        announce.votes(config["teacher_votes"], by_votes, train.labels)
+    return Batch(train.images, train.labels, train.targets, by_votes)
 
 
 def _prepare(

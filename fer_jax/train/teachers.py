@@ -1,4 +1,4 @@
-"""The trained networks that training builds on: teachers, and the weights to start from."""
+"""What training builds on: teachers, which may know votes, and the network whose weights it starts from."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ import numpy as np
 from fer_jax.checkpoints import choose, digests
 from fer_jax.checkpoints.same_run import differing_network
 from fer_jax.classifier import Classifier
+from fer_jax.data.faces import Faces
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
 from fer_jax.models import count_parameters, create_model, init_variables, output_layer
@@ -87,6 +88,29 @@ def mean_probabilities(teachers: Sequence[Classifier]) -> Callable[[jax.Array], 
         logs = (forward(w.variables, w.normalization, images) for forward, w in networks)
         return sum(jnp.exp(log) for log in logs) / len(networks)
 
+    return probabilities
+
+
+def probabilities_by_votes(faces: Faces, num_classes: int) -> np.ndarray | None:
+    """Estimate how probable the labels of faces are by FER+'s votes alone.
+
+    Multinomial logistic regression on log(1 + votes), fitted to the same N faces. With its few parameters
+    it cannot learn them by heart.
+
+    Returns:
+      float32 (N, K), the probabilities; a class that no face has gets 0. None if the faces have no votes.
+    """
+    if faces.votes is None:
+        return None
+    present = np.unique(faces.labels)
+    probabilities = np.zeros((len(faces), num_classes), np.float32)
+    probabilities[:, present] = 1
+    if len(present) > 1:
+        from sklearn.linear_model import LogisticRegression
+
+        seen = np.log1p(faces.votes)
+        fitted = LogisticRegression(max_iter=1000).fit(seen, faces.labels)
+        probabilities[:, present] = fitted.predict_proba(seen)
     return probabilities
 
 
