@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from PIL import Image
+from scipy.ndimage import zoom
 from scipy.special import softmax
 
 from fer_jax.checkpoints import shipped
@@ -44,6 +45,7 @@ CASES = [
     ("cnn", "samplewise"),
     ("cnn-full-size", "global"),
     ("cnn-larger", "global"),
+    ("cnn-larger", "samplewise"),
     ("cnn-silu", "global"),
     *(("mlp", kind) for kind in NORMALIZATIONS),
 ]
@@ -78,12 +80,13 @@ def network(name, kind):
 
 @functools.cache
 def expected(name, kind):
-    """Probabilities (N, 7): normalization and softmax by NumPy and SciPy, the network by Flax."""
+    """Probabilities (N, 7): scaling, normalization and softmax by NumPy and SciPy, the network by Flax."""
     weights, config = network(name, kind).weights, network(name, kind).config
-    x = faces().astype(np.float64)
+    scale = SIZES[name].get("side", 48) / 48
+    x = zoom(faces().astype(np.float64), (1, scale, scale, 1), order=1, mode="nearest", grid_mode=True)
     if kind == "samplewise":
         std = x.std((1, 2, 3), keepdims=True)
-        x = (x - x.mean((1, 2, 3), keepdims=True)) / np.where(std == 0, 1, std)
+        x = (x - x.mean((1, 2, 3), keepdims=True)) / np.where(np.isclose(std, 0), 1, std)
     else:
         x = (x - weights.normalization.mean) / weights.normalization.std
     model = create_model(config["model"], SIZES[name])

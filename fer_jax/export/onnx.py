@@ -17,7 +17,7 @@ from fer_jax.classifier import Classifier
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
 from fer_jax.models import create_model
-from fer_jax.transforms.normalize import Normalization
+from fer_jax.transforms.normalize import FLAT, Normalization
 
 OPSET = 17
 """Old enough for recent runtimes, those of browsers and phones too; onnxruntime has it from 1.13 on."""
@@ -125,8 +125,10 @@ def build_onnx(classifier: Classifier) -> Any:
     if config["model"] not in _NETWORKS:
         raise UserError(f"model={config['model']!r}: ONNX export knows {' and '.join(_NETWORKS)}")
     graph = Graph(weights.variables)
-    x = _normalize(graph, "images", weights.normalization, kind=config["normalize"])
-    logits = _NETWORKS[config["model"]](graph, x, config[config["model"]])
+    options = config[config["model"]]
+    x = _grey_levels(graph, "images", side=options.get("side", SIDE))
+    x = _normalize(graph, x, weights.normalization, kind=config["normalize"])
+    logits = _NETWORKS[config["model"]](graph, x, options)
     if graph.unused:
         raise ValueError(f"the ONNX graph does not use {', '.join(sorted(graph.unused))}")
     logits = graph.add("Div", logits, graph.constant("temperature", np.float32(weights.temperature("one"))))
@@ -134,19 +136,29 @@ def build_onnx(classifier: Classifier) -> Any:
     return graph.model(f"fer_jax {config['model']}", len(classifier.labels))
 
 
-def _normalize(graph: Graph, images: str, statistics: Normalization, *, kind: str) -> str:
-    """Add ``transforms.normalize.normalize``: (N, 48, 48, 1) -> the same shape, float32."""
+def _grey_levels(graph: Graph, images: str, *, side: int) -> str:
+    """Add the scaling of grey levels (N, 48, 48, 1) to what the network sees, float32 (N, side, side, 1)."""
     import onnx
 
     x = graph.add("Cast", images, to=onnx.TensorProto.FLOAT)
+    if side == SIDE:
+        return x
+    x = graph.add("Reshape", x, graph.constant("rows_last", np.array([0, 1, SIDE, SIDE])))
+    scales = graph.constant("scales", np.array([1, 1, side / SIDE, side / SIDE], np.float32))
+    x = graph.add("Resize", x, "", scales, mode="linear")
+    return graph.add("Reshape", x, graph.constant("channels_last", np.array([0, side, side, 1])))
+
+
+def _normalize(graph: Graph, x: str, statistics: Normalization, *, kind: str) -> str:
+    """Add ``transforms.normalize.normalize``: float32 (N, S, S, 1) -> the same shape."""
     if kind != "samplewise":
         mean = graph.constant("mean", np.asarray(statistics.mean, np.float32))
         return graph.add("Div", graph.add("Sub", x, mean), graph.constant("std", np.float32(statistics.std)))
-    zero, one = graph.constant("zero", np.float32(0)), graph.constant("one", np.float32(1))
+    flat, one = graph.constant("flat", np.float32(FLAT)), graph.constant("one", np.float32(1))
     x = graph.add("Sub", x, graph.add("ReduceMean", x, axes=[1, 2, 3], keepdims=1))
     variance = graph.add("ReduceMean", graph.add("Mul", x, x), axes=[1, 2, 3], keepdims=1)
     std = graph.add("Sqrt", variance)
-    return graph.add("Div", x, graph.add("Where", graph.add("Equal", std, zero), one, std))
+    return graph.add("Div", x, graph.add("Where", graph.add("Less", std, flat), one, std))
 
 
 def _mlp(graph: Graph, x: str, options: Mapping[str, Any]) -> str:
@@ -159,11 +171,9 @@ def _mlp(graph: Graph, x: str, options: Mapping[str, Any]) -> str:
 
 def _cnn(graph: Graph, x: str, options: Mapping[str, Any]) -> str:
     """Add ``models.cnn.CNN``, up to the logits."""
-    # Channels first, as ONNX wants them: with one channel the same numbers in the same order.
-    x = graph.add("Reshape", x, graph.constant("channels_first", np.array([0, 1, SIDE, SIDE])))
     model = create_model("cnn", options)
-    if model.side != SIDE:
-        x = _resized(graph, x, model.side)
+    # Channels first, as ONNX wants them: with one channel the same numbers in the same order.
+    x = graph.add("Reshape", x, graph.constant("channels_first", np.array([0, 1, model.side, model.side])))
     activate = functools.partial(_activate, graph, name=model.activation)
     stem = graph.take_folded("Conv_0", "BatchNorm_0")
     x = activate(graph.convolution(x, *stem, strides=model.stem_stride, side=model.side))
@@ -177,12 +187,6 @@ def _cnn(graph: Graph, x: str, options: Mapping[str, Any]) -> str:
             channels, number = features, number + 1
     x = graph.add("Flatten", graph.add("GlobalAveragePool", x), axis=1)
     return _classify(graph, x, "Dense_0")
-
-
-def _resized(graph: Graph, x: str, side: int) -> str:
-    """Add a bilinear scaling of (N, 1, 48, 48) to ``side`` pixels of height and width."""
-    scales = graph.constant("scales", np.array([1, 1, side / SIDE, side / SIDE], np.float32))
-    return graph.add("Resize", x, "", scales, mode="linear")
 
 
 def _block(
