@@ -216,9 +216,9 @@ def test_a_run_that_another_process_began_meanwhile(whole, tmp_path, monkeypatch
     where = tmp_path / "run"
     load_dataset = run_train.load_dataset
 
-    def slowly(config):
+    def slowly(config, **options):
         shutil.copytree(whole, where)
-        return load_dataset(config)
+        return load_dataset(config, **options)
 
     monkeypatch.setattr(run_train, "load_dataset", slowly)
     with pytest.raises(UserError, match=r"run: another process began a run there just now; "):
