@@ -1,5 +1,6 @@
 """Load the data set that a config names, and split it: built-in faces, a CSV file, a folder, an archive."""
 
+import dataclasses
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -185,7 +186,7 @@ def _renamed(source: Source, folder: str, archive: str) -> Source:
     parts = {}
     for part, faces in source.parts.items():
         ids = np.array([name.replace(folder, archive) for name in faces.ids])
-        parts[part] = Faces(faces.images, faces.labels, ids, faces.targets)
+        parts[part] = dataclasses.replace(faces, ids=ids)
     notes = tuple(note.replace(folder, archive) for note in source.notes)
     return source._replace(parts=parts, notes=notes)
 

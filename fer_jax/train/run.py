@@ -14,6 +14,7 @@ from fer_jax.data.load import load_dataset
 from fer_jax.errors import UserError
 from fer_jax.runtime import distributed, signals
 from fer_jax.runtime.command import Command, Config, side_of_network
+from fer_jax.runtime.progress import announced
 from fer_jax.runtime.sharding import make_mesh
 from fer_jax.train import announce
 from fer_jax.train.batches import Batch
@@ -46,8 +47,8 @@ def run(command: Command) -> None:
             # A kill after the last checkpoint may have left these files short.
             folder.write_rows(rows)
         else:
-            recipe, state, start = _prepare(config, folder, splits, data)
             examples = _examples(config, splits)
+            recipe, state, start = _prepare(config, folder, splits, data)
             record = Record(config, [], list(splits.labels), data, None, RANDOM_KEYS)
             writing = folder.writing(start, recipe.normalization, record)
             with signals.noted_signals() as signal_number, writing:
@@ -102,7 +103,8 @@ def _load_data(config: Config, folder: RunFolder, record: Record | None) -> tupl
 def _examples(config: Config, splits: Splits) -> Batch:
     """All that the run learns from, as one batch; prints how much the votes say that a teacher knows."""
     train = splits.train
-    by_votes = probabilities_by_votes(train, len(splits.labels))
+    with announced("fitting the votes to the labels"):
+        by_votes = probabilities_by_votes(train, len(splits.labels))
     if by_votes is not None:
         announce.votes(config["teacher_votes"], by_votes, train.labels)
     return Batch(train.images, train.labels, train.targets, by_votes)
