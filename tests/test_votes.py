@@ -287,6 +287,10 @@ def test_a_run_learns_from_a_teacher_who_knows_votes(tmp_path, no_plots, capsys)
     run_training(config, tmp_path / "run")
     told = capsys.readouterr().out
     assert float(re.search(rf"knows the votes of {votes}, by which ([\d.]+)% of the labels", told)[1]) > 90
+    changed = pd.read_csv(votes)
+    changed.assign(neutral=changed["neutral"] + 1).to_csv(votes, index=False)
+    with pytest.raises(UserError, match=f"holds a run on other data than {votes} gives now"):
+        run_training(tiny_config(dataset=str(faces), teacher_votes=str(votes), epochs=2), tmp_path / "run")
     votes.unlink()
     run("eval", tiny_config(dataset=str(faces)), tmp_path / "run", overrides=["dataset"])
     assert choose.load(tmp_path / "run").labels == EIGHT[:7]

@@ -89,11 +89,15 @@ def _load_data(config: Config, folder: RunFolder, record: Record | None) -> tupl
     started = time.monotonic()
     splits = distributed.in_all(lambda: load_dataset(config, teacher_votes=config["teacher_votes"]))
     data = {"digest": digest(splits), "train": len(splits.train), "validation": len(splits.validation)}
-    distributed.same_in_all("data", data["digest"])
-    if record is not None and record.data["digest"] != data["digest"]:
-        raise UserError(
-            f"{folder.path}: holds a run on other data than {config['dataset']} gives now; add --workdir=DIR"
-        )
+    if splits.train.votes is not None:
+        data["teacher_votes"] = digests.content(splits.train.votes)
+    distributed.same_in_all("data", digests.text(data))
+    for part, source in (("digest", "dataset"), ("teacher_votes", "teacher_votes")):
+        # A run begun before the digest of votes was kept counts as unchanged.
+        if record is not None and record.data.get(part, data.get(part)) != data.get(part):
+            raise UserError(
+                f"{folder.path}: holds a run on other data than {config[source]} gives now; add --workdir=DIR"
+            )
     announce.data(config["dataset"], splits, time.monotonic() - started)
     if record is None and distributed.is_first() and (line := check_numbers(splits)):
         print(f"  {line}")
