@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy import stats
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 
 import ablations
 import accuracy
@@ -22,6 +24,7 @@ import layers
 import photos as finding
 import run as benchmarks
 import scaling
+import teachers
 from configs import cnn
 from fer_jax.data.class_names import EIGHT
 from fer_jax.data.faces import Faces
@@ -161,6 +164,24 @@ def test_compare_on_classes_that_a_network_does_not_know(tmp_path, trained_run):
     assert table[0].count("|") == table[-1].count("|")
     assert cells[3] == f"{right[5:].mean():.2%}"
     assert cells[4].startswith(f"{right[5:].sum() / len(faces):.2%} ")
+
+
+def test_teachers(tmp_path, trained_run):
+    """Share 0 is the mean of the networks, share 1 the votes alone, and a half the root of their product."""
+    for seed, name in enumerate(("one", "two")):
+        trained_run(tmp_path / name, epochs=1, seed=seed)
+    splits, draw = load_dataset(tiny_config()), np.random.default_rng(0)
+    train, faces = (f.voted(draw.integers(0, 9, (len(f), 10))) for f in (splits.train, splits.validation))
+    both = f"{tmp_path / 'one'},{tmp_path / 'two'}"
+    cells = teachers.table([both], [0, 0.5, 1], train, faces).splitlines()[-1].split(" | ")[1:]
+    seen = [fer_jax.load(name).predict(faces.images, views="one") for name in both.split(",")]
+    fitted = LogisticRegression(max_iter=1000).fit(np.log1p(train.votes), train.labels)
+    mean, voted = np.mean(seen, 0), fitted.predict_proba(np.log1p(faces.votes))
+    product = np.sqrt(mean * voted)
+    for cell, chances in zip(cells, (mean, product / product.sum(1, keepdims=True), voted), strict=True):
+        figures = [float(figure.rstrip("%| ")) for figure in cell.split(", ")]
+        expected = [100 * np.mean(chances.argmax(1) == faces.labels), log_loss(faces.labels, chances)]
+        np.testing.assert_allclose(figures, expected, atol=0.006)
 
 
 def test_latency(monkeypatch):

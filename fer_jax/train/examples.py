@@ -55,7 +55,7 @@ def make_prepare(
         al., "Distilling the Knowledge in a Neural Network", 2015). It sees the same augmented faces as the
         network (Beyer et al., "Knowledge distillation: a good teacher is patient and consistent", 2022).
       teacher_share: share of the teacher's probabilities in the targets, 0 to 1.
-      votes_share: of the batch's probabilities by votes in what a teacher says, 0 to 1; see ``_said``.
+      votes_share: of the batch's probabilities by votes in what a teacher says, 0 to 1; see ``said``.
     """
     by_class = jnp.asarray(np.ones(num_classes) if class_weights is None else class_weights, jnp.float32)
     options = {"augmentation": augmentation, "mixup_alpha": mixup_alpha, "cutmix_alpha": cutmix_alpha}
@@ -70,14 +70,14 @@ def make_prepare(
             # The same keys give the same faces, here at the teacher's size.
             full_size, _ = _augmented(augment_key, mixing_key, batch, SIDE, **options)
             seen = teacher and jax.lax.stop_gradient(teacher(full_size))
-            taught = _said(seen, by_votes, votes_share)
+            taught = said(seen, by_votes, votes_share)
             targets = (1 - teacher_share) * targets + teacher_share * taught
         return Examples(images, targets, weights)
 
     return prepare
 
 
-def _said(seen: jax.Array | None, by_votes: jax.Array, share: float) -> jax.Array:
+def said(seen: jax.Array | None, by_votes: jax.Array, share: float) -> jax.Array:
     """What a teacher says who may know more of a face than it shows: its votes.
 
     Lopez-Paz et al., "Unifying distillation and privileged information", 2016.

@@ -91,26 +91,27 @@ def mean_probabilities(teachers: Sequence[Classifier]) -> Callable[[jax.Array], 
     return probabilities
 
 
-def probabilities_by_votes(faces: Faces, num_classes: int) -> np.ndarray | None:
+def probabilities_by_votes(faces: Faces, num_classes: int, of: Faces | None = None) -> np.ndarray | None:
     """Estimate how probable the labels of faces are by FER+'s votes alone.
 
-    Multinomial logistic regression on log(1 + votes), fitted to the same N faces. With its few parameters
-    it cannot learn them by heart.
+    Multinomial logistic regression on log(1 + votes), fitted to ``faces``. With its few parameters it cannot
+    learn them by heart.
 
     Returns:
-      float32 (N, K), the probabilities; a class that no face has gets 0. None if the faces have no votes.
+      float32 (N, K), the probabilities for the N faces ``of``, by default the same; a class that no face has
+      gets 0. None if the faces have no votes.
     """
+    of = of or faces
     if faces.votes is None:
         return None
     present = np.unique(faces.labels)
-    probabilities = np.zeros((len(faces), num_classes), np.float32)
+    probabilities = np.zeros((len(of), num_classes), np.float32)
     probabilities[:, present] = 1
     if len(present) > 1:
         from sklearn.linear_model import LogisticRegression
 
-        seen = np.log1p(faces.votes)
-        fitted = LogisticRegression(max_iter=1000).fit(seen, faces.labels)
-        probabilities[:, present] = fitted.predict_proba(seen)
+        fitted = LogisticRegression(max_iter=1000).fit(np.log1p(faces.votes), faces.labels)
+        probabilities[:, present] = fitted.predict_proba(np.log1p(of.votes))
     return probabilities
 
 
