@@ -2,11 +2,13 @@
 
 import json
 import re
+import zipfile
 from collections import Counter
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from fer_jax.check_config import check_config
 from fer_jax.checkpoints import choose
@@ -276,6 +278,21 @@ def test_a_teachers_votes_that_do_not_fit(tmp_path):
     both = tiny_config(dataset=str(faces), votes=str(votes), teacher_votes=str(votes)).to_dict()
     with pytest.raises(UserError, match=r"config.teacher_votes is .* expected no file where config.votes is"):
         check_config(both)
+
+
+@pytest.mark.parametrize("field", ["votes", "teacher_votes"])
+def test_votes_belong_to_no_pictures(tmp_path, field):
+    """Neither in a folder nor in an archive."""
+    _, votes = write(tmp_path)
+    Image.new("L", (48, 48)).save(tmp_path / "face.png")
+    (tmp_path / "folder" / "happy").mkdir(parents=True)
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
+        archive.write(tmp_path / "face.png", "train/happy/1.png")
+    for source, reason in (("folder", "is a folder"), ("faces.zip", "holds pictures")):
+        expected = f"config.{field}: {votes} has votes for the rows of a CSV file; {tmp_path / source} "
+        with pytest.raises(UserError) as error:
+            load_splits(str(tmp_path / source), validation_fraction=0.25, seed=0, **{field: str(votes)})
+        assert str(error.value) == expected + reason
 
 
 def test_a_run_learns_from_a_teacher_who_knows_votes(tmp_path, no_plots, capsys):
