@@ -15,8 +15,9 @@ from fer_jax.data.class_names import EIGHT, NUMBERINGS
 from fer_jax.data.faces import digest
 from fer_jax.data.kaggle import find_data
 from fer_jax.data.layouts import archive
-from fer_jax.data.layouts.names import expression_in, split_of
+from fer_jax.data.layouts.names import expression_in
 from fer_jax.data.load import load_splits
+from fer_jax.data.parts import part_of
 from fer_jax.data.picture_folders import read_picture_set
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
@@ -345,7 +346,7 @@ SPLITS = {
 
 def test_names_of_splits():
     for part, names in SPLITS.items():
-        assert {split_of(name) for name in names.split()} == {part}
+        assert {part_of(name) for name in names.split()} == {part}
     for name in (
         "images",
         "happy",
@@ -358,7 +359,7 @@ def test_names_of_splits():
         "events",
         "testimony",
     ):
-        assert split_of(name) is None
+        assert part_of(name) is None
 
 
 ALIASES = {

@@ -11,6 +11,7 @@ from fer_jax.data.csv_layout import is_square
 from fer_jax.data.faces import Faces
 from fer_jax.data.label_texts import EXPECTED, label_text
 from fer_jax.data.meaning import check_one_kind
+from fer_jax.data.parts import USAGE_OF, WORDS
 from fer_jax.data.read_pictures import to_face, to_grey
 from fer_jax.data.tables import FER2013, NPZ, Table, concatenated, indexed
 from fer_jax.errors import UserError
@@ -21,11 +22,6 @@ from fer_jax.runtime.words import some
 _IMAGES = ("images", "image", "faces", "pixels", "features", "data", "imgs", "img", "x")
 _LABELS = ("labels", "label", "emotions", "emotion", "targets", "target", "classes", "y")
 _NAMES = ("class_names", "label_names", "names", "classes")
-_PARTS = {
-    "Training": ("train", "training"),
-    "PublicTest": ("val", "valid", "validation", "dev"),
-    "PrivateTest": ("test", "testing"),
-}
 _EXPECTED_ARRAYS = "arrays 'images' and 'labels', or 'x_train' and 'y_train' and the like"
 _ZIP = b"PK"
 
@@ -57,17 +53,17 @@ def read_npz(path: str | os.PathLike, *, require_labels: bool) -> Table:
     """
     arrays = _arrays_in(path)
     tables = []
-    has_training = _named(arrays, _IMAGES, "Training") is not None
-    for usage in ("", *_PARTS):
-        images = _named(arrays, _IMAGES, usage)
-        if images is None or (not usage and has_training):  # all faces once more
+    has_training = _named(arrays, _IMAGES, "train") is not None
+    for part in ("", *WORDS):
+        images = _named(arrays, _IMAGES, part)
+        if images is None or (not part and has_training):  # all faces once more
             continue
-        labels = _named(arrays, _LABELS, usage)
+        labels = _named(arrays, _LABELS, part)
         if labels is None and require_labels:
             raise UserError(f"{path}: {images} has no labels; {_EXPECTED_ARRAYS} were expected")
         names = next((arrays[name] for name in _NAMES if name in arrays and name != labels), None)
         given = None if labels is None else arrays[labels]
-        tables.append(_table(f"{path}: {images}", arrays[images], given, names, usage))
+        tables.append(_table(f"{path}: {images}", arrays[images], given, names, USAGE_OF.get(part, "")))
     if not tables or not any(len(table.faces) for table in tables):
         found = some(sorted(arrays)) or "nothing"
         raise UserError(f"{path}: holds {found}; {_EXPECTED_ARRAYS} were expected")
@@ -95,11 +91,11 @@ def _arrays_in(path: str | os.PathLike) -> dict[str, np.ndarray]:
         ) from error
 
 
-def _named(arrays: Mapping[str, np.ndarray], names: Collection[str], usage: str) -> str | None:
-    """The name of the array of one part, as ``x_train``; of all faces if ``usage`` is empty."""
-    parts = _PARTS.get(usage, ())
-    wanted = [f"{n}_{p}" for n in names for p in parts] + [f"{p}_{n}" for n in names for p in parts]
-    return next((name for name in (wanted if usage else names) if name in arrays), None)
+def _named(arrays: Mapping[str, np.ndarray], names: Collection[str], part: str) -> str | None:
+    """The name of the array of one part, as ``x_train``; of all faces if ``part`` is empty."""
+    words = WORDS.get(part, ())
+    wanted = [f"{n}_{w}" for n in names for w in words] + [f"{w}_{n}" for n in names for w in words]
+    return next((name for name in (wanted if part else names) if name in arrays), None)
 
 
 def _table(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from fer_jax.data import votes
-from fer_jax.data.label_texts import usage_text
+from fer_jax.data.parts import usage_of
 from fer_jax.data.tables import PATHS
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
@@ -211,7 +211,7 @@ def _without_doubts(layout: Layout, header: bytes, fields: Sequence[str]) -> Lay
         names = _names(header, layout.delimiter)
         place = columns.index("usage") if "usage" in columns else 0
         # Such as the number of a fold.
-        if "usage" in columns and names[place] != "usage" and usage_text(fields[place]) is None:
+        if "usage" in columns and names[place] != "usage" and usage_of(fields[place]) is None:
             columns[place] = str(place)
         if "path" in columns and names[place := columns.index("path")] in _MAYBE_PIXELS:
             text = fields[place].translate(_BLANKS)

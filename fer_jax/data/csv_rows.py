@@ -13,9 +13,10 @@ import pandas as pd
 from PIL import Image
 
 from fer_jax.data.csv_layout import KEYS, PIXELS, VOTES, Layout, readable, show, split_row
-from fer_jax.data.label_texts import EXPECTED, label_text, usage_text
+from fer_jax.data.label_texts import EXPECTED, label_text
+from fer_jax.data.parts import USAGE_OF, usage_of
 from fer_jax.data.read_pictures import to_face
-from fer_jax.data.tables import FER2013, USAGES
+from fer_jax.data.tables import FER2013
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
 
@@ -27,9 +28,9 @@ _FACES_AT_ONCE = 16
 
 _MOST_KEPT = 100_000
 
-_TEXT_OF = {"label": label_text, "usage": usage_text}
-_PLAIN = {"label": frozenset(FER2013), "usage": frozenset(USAGES)}
-_EXPECTED = {"label": EXPECTED, "usage": f"{' or '.join(USAGES)}, or train, validation or test"}
+_TEXT_OF = {"label": label_text, "usage": usage_of}
+_PLAIN = {"label": frozenset(FER2013), "usage": frozenset(USAGE_OF.values())}
+_EXPECTED = {"label": EXPECTED, "usage": f"{' or '.join(USAGE_OF.values())}, or train, validation or test"}
 _PIXEL_OF = {f"{value:0{digits}}": value for value in range(256) for digits in (1, 2, 3)}
 _VOTES = re.compile(r"\d{1,6}(?:\.0*)?")
 _BLANKS = str.maketrans(",;()[]", "      ")

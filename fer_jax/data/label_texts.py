@@ -1,4 +1,4 @@
-"""Labels and parts as files write them."""
+"""Labels as files write them."""
 
 import math
 
@@ -6,17 +6,6 @@ EXPECTED = "a whole number from 0 on, or the name of a class"
 
 _LONGEST = 60
 _MISSING = ("none", "null", "na", "n/a", "<na>", "?")
-_USAGE_OF = {
-    "Training": ("training", "train", "fer2013train"),
-    "PublicTest": ("publictest", "validation", "valid", "val", "dev", "eval", "fer2013valid"),
-    "PrivateTest": ("privatetest", "test", "testing", "fer2013test"),
-}
-_USAGES = {
-    word + ending: usage
-    for usage, words in _USAGE_OF.items()
-    for word in words
-    for ending in ("", "_set", "set", "_images")
-}
 
 
 def label_text(field: str) -> str | None:
@@ -29,8 +18,3 @@ def label_text(field: str) -> str | None:
         return text if is_word and text.lower() not in _MISSING else None
     whole = text.isascii() and math.isfinite(value) and 0 <= value < 10**6 and value == int(value)
     return str(int(value)) if whole and not set(text) & set("eE_-") else None
-
-
-def usage_text(field: str) -> str | None:
-    """One of ``USAGES`` for the name of a part, as ``Training`` for ``train``; None if it is no such name."""
-    return _USAGES.get(field.strip().lower())

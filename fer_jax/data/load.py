@@ -14,6 +14,7 @@ from fer_jax.data.faces import Faces, Source, Splits, digest
 from fer_jax.data.layouts.archive import is_picture_archive, refuse_tar, unpacked
 from fer_jax.data.meaning import known_labels, summary, with_meaning
 from fer_jax.data.parquet import is_parquet
+from fer_jax.data.parts import USAGE_OF
 from fer_jax.data.picture_folders import read_picture_set
 from fer_jax.data.read_table import read_table
 from fer_jax.data.split import rows_shared, stratified_split
@@ -23,8 +24,6 @@ from fer_jax.data.votes import Votes, describe_votes, label_by_votes, read_votes
 from fer_jax.errors import UserError
 from fer_jax.runtime.files import expand_user
 from fer_jax.runtime.words import number_of
-
-_PART_OF = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 
 
 def load_dataset(config: Mapping[str, Any], *, teacher_votes: str = "") -> Splits:
@@ -302,7 +301,7 @@ def _masks(table: Table) -> dict[str, np.ndarray]:
     """By part, a mask bool (N,) of its rows; parts without rows are left out."""
     if table.usage is None:
         return {"all": np.ones(len(table.faces), bool)}
-    masks = {part: table.usage == usage for usage, part in _PART_OF.items()}
+    masks = {part: table.usage == usage for part, usage in USAGE_OF.items()}
     return {part: mask for part, mask in masks.items() if mask.any()}
 
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from fer_jax.data.arrays import open_head
 from fer_jax.data.faces import Faces
-from fer_jax.data.label_texts import EXPECTED, label_text, usage_text
+from fer_jax.data.label_texts import EXPECTED, label_text
 from fer_jax.data.meaning import check_one_kind
+from fer_jax.data.parts import usage_of
 from fer_jax.data.read_pictures import load_picture, to_face, to_grey
 from fer_jax.data.tables import FER2013, PARQUET, Table, concatenated, indexed
 from fer_jax.errors import UserError
@@ -57,7 +58,7 @@ def read_parquet(path: str | os.PathLike, *, require_labels: bool, skip_broken: 
     ``skip_broken`` does not leave it out.
     """
     files = shards(path) if os.path.isdir(path) else [Path(path)]
-    usages = [usage_text(file.name.split("-")[0].split(".")[0]) for file in files]
+    usages = [usage_of(file.name.split("-")[0].split(".")[0]) for file in files]
     if len(files) > 1 and None in usages:
         other = files[usages.index(None)]
         raise UserError(

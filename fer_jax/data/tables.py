@@ -8,9 +8,6 @@ import numpy as np
 from fer_jax.data.faces import Faces
 from fer_jax.labels import NUM_CLASSES
 
-USAGES = ("Training", "PublicTest", "PrivateTest")
-"""The parts of FER2013, which a column such as ``Usage`` names: for training, validation and testing."""
-
 FER2013 = tuple(str(label) for label in range(NUM_CLASSES))
 """The ``found`` of a table whose labels are FER2013's numbers."""
 
@@ -27,7 +24,7 @@ class Table(NamedTuple):
     Attributes:
       faces: all rows in the order of the file. ``labels`` are indices into ``found``; None if the file has
         no labels.
-      usage: (N,) of str, each one of ``USAGES``; None if the file names no parts.
+      usage: (N,) of str, as ``parts.USAGE_OF`` has it; None if the file names no parts.
       found: labels as the file has them, numbers or words; see ``label_texts.label_text``.
       lines: int64 (N,), the line of each row, or its number from 1 where the file has no lines.
       votes: int64 (N, 10) in the order of ``votes.COLUMNS``; None if the file has none.

@@ -11,8 +11,9 @@ from fer_jax.data.class_names import NUMBERINGS
 from fer_jax.data.compressed import DAMAGED_ARRAYS
 from fer_jax.data.find_pictures import is_hidden
 from fer_jax.data.kinds import SUFFIXES
-from fer_jax.data.layouts.names import split_of, subfolders
+from fer_jax.data.layouts.names import subfolders
 from fer_jax.data.layouts.samples import Found, Options, Sample
+from fer_jax.data.parts import part_of
 from fer_jax.errors import UserError
 from fer_jax.runtime.files import one_line, os_reason
 from fer_jax.runtime.progress import counted
@@ -28,7 +29,7 @@ def recognizes(folder: Path) -> bool:
 
 
 def _splits(folder: Path) -> list[tuple[str, Path]]:
-    pairs = ((split_of(path.name), path) for path in subfolders(folder))
+    pairs = ((part_of(path.name), path) for path in subfolders(folder))
     return [
         (p, path) for p, path in pairs if p and all((path / n).is_dir() for n in ("images", "annotations"))
     ]

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fer_jax.data.find_pictures import CLOSED, Other, find_pictures, look_into
-from fer_jax.data.layouts.names import class_in, has_pictures, is_known, split_of, subfolders
+from fer_jax.data.layouts.names import class_in, has_pictures, is_known, subfolders
 from fer_jax.data.layouts.samples import Found, Options, Sample
+from fer_jax.data.parts import part_of
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
 from fer_jax.runtime.words import number_of
@@ -18,8 +19,8 @@ _EXPECTED = f"one folder of pictures for each class, named {', '.join(LABELS)} o
 def recognizes(folder: Path) -> bool:
     """Whether the folders in ``folder``, or those in its splits, are classes."""
     inside = subfolders(folder)
-    if any(split_of(path.name) for path in inside):
-        return any(_has_classes(_below(path)) for path in inside if split_of(path.name))
+    if any(part_of(path.name) for path in inside):
+        return any(_has_classes(_below(path)) for path in inside if part_of(path.name))
     return _has_classes(folder)
 
 
@@ -69,10 +70,10 @@ def read(root: Path, options: Options) -> Found:
     walk = _Walk()
     folders, beside = look_into(root)
     kind = "pictures in folders by class"
-    if any(split_of(folder.name) for folder in folders):
+    if any(part_of(folder.name) for folder in folders):
         walk.others += beside
         for folder in folders:
-            if (part := split_of(folder.name)) is None:
+            if (part := part_of(folder.name)) is None:
                 walk.pass_over(folder)
                 continue
             samples[part] += walk.classes_of(_below(folder), is_needed=part == "train")
@@ -117,7 +118,7 @@ class _Walk:
 
     def pass_over(self, folder: Path) -> None:
         """Note a folder beside the splits. Raises UserError if it has pictures and is no copy of them."""
-        if any(split_of(path.name) for path in _listed(folder)):
+        if any(part_of(path.name) for path in _listed(folder)):
             self.notes.append(f"passed over: {folder}/, which has splits of its own")
         elif found := find_pictures(folder).paths:
             has = number_of(len(found), "picture")
@@ -141,7 +142,7 @@ def refuse(root: str | os.PathLike) -> UserError:
     if not inside:
         return UserError(f"{root}: no folders; expected {_EXPECTED}")
     for folder in inside:
-        if split_of(folder.name) and not subfolders(folder):
+        if part_of(folder.name) and not subfolders(folder):
             return UserError(f"{folder}: no folders; expected {_EXPECTED}")
     names = ", ".join(f"{path.name}/" for path in inside[:5])
     return UserError(f"{root}: no pictures by class in {names}; expected {_EXPECTED}; see docs/data.md")

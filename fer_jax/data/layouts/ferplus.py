@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from fer_jax.data.class_names import EIGHT, expression_of
-from fer_jax.data.layouts.names import is_number, split_of, subfolders
+from fer_jax.data.layouts.names import is_number, subfolders
 from fer_jax.data.layouts.samples import Found, Options, Sample
 from fer_jax.data.layouts.text import numbered_lines, safe_path, shown
+from fer_jax.data.parts import part_of
 from fer_jax.data.votes import COLUMNS, decide, describe_votes, target_in
 from fer_jax.errors import UserError
 
@@ -29,7 +30,7 @@ def recognizes(folder: Path) -> bool:
 
 
 def _tables(folder: Path) -> list[tuple[str, Path]]:
-    pairs = ((split_of(path.name), path / "label.csv") for path in subfolders(folder))
+    pairs = ((part_of(path.name), path / "label.csv") for path in subfolders(folder))
     return [(part, table) for part, table in pairs if part and os.path.isfile(table) and _has_votes(table)]
 
 

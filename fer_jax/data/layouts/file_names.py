@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from fer_jax.data.find_pictures import find_pictures, is_hidden
 from fer_jax.data.kinds import SUFFIXES
-from fer_jax.data.layouts.names import is_known, split_of, subfolders
+from fer_jax.data.layouts.names import is_known, subfolders
 from fer_jax.data.layouts.samples import Found, Options, Sample
+from fer_jax.data.parts import part_of
 from fer_jax.runtime.words import number_of, some
 
 _CODES = {
@@ -45,7 +46,7 @@ def recognizes(folder: Path) -> bool:
 
 
 def _set_in(folder: Path) -> _Set | None:
-    if any(is_known(path.name) or split_of(path.name) for path in subfolders(folder)):
+    if any(is_known(path.name) or part_of(path.name) for path in subfolders(folder)):
         return None
     names = list(itertools.islice(_names(folder), _LOOKED_AT))
     for one in _SETS:

@@ -1,4 +1,4 @@
-"""What the names of folders say: a split, an expression, a number."""
+"""What the names of folders say: an expression, a number; which lie in a folder."""
 
 import os
 import re
@@ -10,24 +10,8 @@ from fer_jax.data.kinds import PICTURE, SUFFIXES, kind_of
 from fer_jax.errors import UserError
 from fer_jax.runtime.files import os_reason
 
-_PARTS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "val", "valid", "dev", "eval", "evaluation", "publictest"),
-    "test": ("test", "testing", "privatetest"),
-}
-_SPLIT_OF = {name: part for part, names in _PARTS.items() for name in names}
-_ENDS = re.compile(r"(images?|imgs?|set|data|split|folder)$")
 _MOST_OPENED = 50
 """Files without the name of a picture that are opened to know whether a folder has pictures."""
-
-
-def split_of(name: str) -> str | None:
-    """The part that a folder's name means: ``train`` for ``Training``, ``train_images``, ``FER2013Train``.
-
-    None if it means no part.
-    """
-    word = re.sub(r"[^a-z]", "", name.lower()).removeprefix("fer")
-    return _SPLIT_OF.get(word) or _SPLIT_OF.get(_ENDS.sub("", word))
 
 
 def expression_in(name: str) -> str | None:

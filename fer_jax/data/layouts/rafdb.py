@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 from fer_jax.data.class_names import NUMBERINGS
-from fer_jax.data.layouts.names import is_number, split_of
+from fer_jax.data.layouts.names import is_number
 from fer_jax.data.layouts.samples import Found, Options, Sample
 from fer_jax.data.layouts.text import numbered_lines, safe_path, shown
+from fer_jax.data.parts import part_of
 from fer_jax.errors import UserError
 
 _LISTS = ("list_patition_label.txt", "list_partition_label.txt")
@@ -31,7 +32,7 @@ def read(root: Path, options: Options) -> Found:
         where = f"{listed}, line {number}"
         name, _, label = line.strip().rpartition(" ")
         expression = NUMBERINGS["rafdb"].get(int(label)) if is_number(label) and len(label) < 5 else None
-        part = split_of(name.partition("_")[0])
+        part = part_of(name.partition("_")[0])
         if expression is None or part is None:
             raise UserError(f"{where}: {shown(line)}; expected a line as 'train_00001.jpg 5', labels 1 to 7")
         folder = folder or _folder_of(root, name.strip(), listed)
