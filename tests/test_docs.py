@@ -212,9 +212,9 @@ def arguments(command):
             # Several programs, each of which takes long to compile for a large network.
             config = config.replace("best", "tiny")
         rest = [f"--config={ROOT / config}", *(f"{name}={value}" for name, value in given.items())]
-    if script == "benchmarks/accuracy.py":
+    if script in ("benchmarks/accuracy.py", "benchmarks/teachers.py"):
         # For the same reason.
-        rest = [word for word in rest if word not in ("best", "cnn")]
+        rest = [word for word in rest if not {"best", "cnn"} & set(word.split(","))]
     return [sys.executable, str(ROOT / script), *rest, *SHORTER.get(script, [])]
 
 
