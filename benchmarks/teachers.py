@@ -20,34 +20,29 @@ from fer_jax.checkpoints.choose import load
 from fer_jax.data.faces import Faces
 from fer_jax.data.load import load_splits
 from fer_jax.errors import UserError
+from fer_jax.evaluate.metrics import accuracy
+from fer_jax.evaluate.step import score_probabilities
 from fer_jax.labels import LABELS
 from fer_jax.train.examples import said
 from fer_jax.train.teachers import probabilities_by_votes
 
 
-def mean_of(teacher: str, images: np.ndarray, known: dict[str, np.ndarray]) -> np.ndarray:
-    """Probabilities (N, K), the mean over a teacher's networks; keeps those of each in ``known``."""
-    names = teacher.split(",")
-    for name in names:
-        if name not in known:
-            known[name] = load(name).predict(images, views="one")
-    return np.mean([known[name] for name in names], 0)
-
-
 def figures(chances: np.ndarray, labels: np.ndarray) -> str:
     """Accuracy and mean cross-entropy of probabilities (N, K), as a cell of the table."""
-    of_label = chances[np.arange(len(labels)), labels]
-    return f"{np.mean(chances.argmax(1) == labels):.2%}, {-np.mean(np.log(of_label)):.3f}"
+    result = score_probabilities(chances, labels)
+    return f"{accuracy(result.confusion):.2%}, {result.loss:.3f}"
 
 
 def table(teachers: Sequence[str], shares: Sequence[float], train: Faces, faces: Faces) -> str:
     """As Markdown: a row for each teacher, a column for each share of the votes."""
     heads = ["teacher", *(f"votes {share:g}" for share in shares)]
-    lines, known = [heads, ["---"] * len(heads)], {}
+    lines = [heads, ["---"] * len(heads)]
     by_votes = probabilities_by_votes(train, len(LABELS), faces)
+    networks = {name for teacher in teachers for name in teacher.split(",")}
+    known = {name: load(name).predict(faces.images, views="one") for name in networks}
     for teacher in teachers:
-        seen = mean_of(teacher, faces.images, known)
-        lines.append([teacher, *(figures(np.asarray(said(seen, by_votes, s)), faces.labels) for s in shares)])
+        seen = np.mean([known[name] for name in teacher.split(",")], 0)
+        lines.append([teacher, *(figures(said(seen, by_votes, share), faces.labels) for share in shares)])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

@@ -17,7 +17,7 @@ from fer_jax.data.kaggle import find_data
 from fer_jax.data.layouts import archive
 from fer_jax.data.layouts.names import expression_in
 from fer_jax.data.load import load_splits
-from fer_jax.data.parts import part_of
+from fer_jax.data.parts import USAGE_OF, part_of, usage_of
 from fer_jax.data.picture_folders import read_picture_set
 from fer_jax.errors import UserError
 from fer_jax.labels import LABELS
@@ -360,6 +360,17 @@ def test_names_of_splits():
         "testimony",
     ):
         assert part_of(name) is None
+
+
+@pytest.mark.parametrize("part", SPLITS)
+def test_values_of_a_column_that_name_parts(part):
+    """Only these: a number beside the word may be that of a fold."""
+    words = {"train": "Training TRAIN", "validation": "PublicTest val dev", "test": "PrivateTest testing"}
+    for word in words[part].split():
+        for value in (word, f" {word} ", f"{word}_set", f"{word}set", f"{word}_images", f"FER2013{word}"):
+            assert usage_of(value) == USAGE_OF[part]
+        for value in (f"{word}1", f"1{word}", f"{word} 2", f"{word}!", f"not {word}", f"{word}_setset"):
+            assert usage_of(value) is None
 
 
 ALIASES = {

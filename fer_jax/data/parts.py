@@ -14,10 +14,11 @@ USAGE_OF = {"train": "Training", "validation": "PublicTest", "test": "PrivateTes
 
 _PART_OF = {word: part for part, words in WORDS.items() for word in words}
 _ENDS = re.compile(r"(images?|imgs?|set|data|split|folder)$")
+_VALUE = re.compile(r"(?:fer2013)?([a-z]+?)(?:_?set|_images)?")
 
 
 def part_of(name: str) -> str | None:
-    """The part that a name means: ``train`` for ``Training``, ``train_images``, ``FER2013Train``.
+    """The part that a folder's name means: ``train`` for ``Training``, ``train_images``, ``FER2013Train``.
 
     None if it means no part.
     """
@@ -25,6 +26,10 @@ def part_of(name: str) -> str | None:
     return _PART_OF.get(word) or _PART_OF.get(_ENDS.sub("", word))
 
 
-def usage_of(name: str) -> str | None:
-    """The same as Kaggle's file calls it: ``Training`` for ``train``."""
-    return USAGE_OF.get(part_of(name))
+def usage_of(value: str) -> str | None:
+    """The part that a value of a column means, as Kaggle's file calls it: ``Training`` for ``train``.
+
+    None if it means no part. Stricter than ``part_of``, since ``val1`` in a column may be a fold.
+    """
+    named = _VALUE.fullmatch(value.strip().lower())
+    return USAGE_OF.get(_PART_OF.get(named[1])) if named else None

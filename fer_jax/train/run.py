@@ -92,9 +92,10 @@ def _load_data(config: Config, folder: RunFolder, record: Record | None) -> tupl
     if splits.train.votes is not None:
         data["teacher_votes"] = digests.content(splits.train.votes)
     distributed.same_in_all("data", digests.text(data))
+    known = record.data if record else {}
     for part, source in (("digest", "dataset"), ("teacher_votes", "teacher_votes")):
         # A run begun before the digest of votes was kept counts as unchanged.
-        if record is not None and record.data.get(part, data.get(part)) != data.get(part):
+        if known.get(part, data.get(part)) != data.get(part):
             raise UserError(
                 f"{folder.path}: holds a run on other data than {config[source]} gives now; add --workdir=DIR"
             )

@@ -101,7 +101,7 @@ def probabilities_by_votes(faces: Faces, num_classes: int, of: Faces | None = No
       float32 (N, K), the probabilities for the N faces ``of``, by default the same; a class that no face has
       gets 0. None if the faces have no votes.
     """
-    of = of or faces
+    of = faces if of is None else of
     if faces.votes is None:
         return None
     present = np.unique(faces.labels)

@@ -1,4 +1,4 @@
-"""What the names of folders say: an expression, a number; which lie in a folder."""
+"""What the names of folders say, an expression or a number, and what lies in a folder."""
 
 import os
 import re
