@@ -75,6 +75,7 @@ def get_config() -> ConfigDict:
     config.mixup_alpha = 0.0  # blends pairs of faces, with shares from Beta(alpha, alpha); 0 for none
     config.cutmix_alpha = 0.0  # pastes a part of another face, its area from Beta(alpha, alpha); 0 for none
     # Start from this network's weights instead of random ones: a workdir, or the name of shipped weights.
+    # 'A,B': the mean of the weights of several that went on from one network.
     config.initial_weights = ""
     # Learn also from this network's probabilities, named in the same way; 'A,B': the mean of several.
     config.teacher = ""

@@ -49,10 +49,9 @@ def pack(workdir: Path, name: str, folder: Path | None = None) -> dict[str, Any]
 
 def _base_names(config: dict[str, Any]) -> dict[str, str]:
     """Return the fields that hold paths, without their folders, which mean nothing on other machines."""
-    fields = ("dataset", "initial_weights", "votes", "teacher_votes")
-    one = {field: Path(config.get(field, "")).name for field in fields}
-    teachers = config.get("teacher", "").split(",")
-    return one | {"teacher": ",".join(Path(name.strip()).name for name in teachers)}
+    one = {field: Path(config.get(field, "")).name for field in ("dataset", "votes", "teacher_votes")}
+    several = {field: config.get(field, "").split(",") for field in ("initial_weights", "teacher")}
+    return one | {f: ",".join(Path(name.strip()).name for name in names) for f, names in several.items()}
 
 
 def measure(classifier: Classifier, splits: Splits) -> tuple[Classifier, dict[str, Any]]:

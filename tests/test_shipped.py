@@ -197,13 +197,14 @@ def test_packed_names_are_no_paths(ours):
     found = load_best(ours / "a")
     shipped.write("other", found.weights, found.record, FIGURES, ours / "weights")
     teachers = f"{ours / 'a'}, other"
-    run_training(tiny_config(epochs=1, dataset=str(data), teacher=teachers), ours / "b")
+    config = tiny_config(epochs=1, dataset=str(data), teacher=teachers, initial_weights=teachers)
+    run_training(config, ours / "b")
     pack_weights.pack(ours / "b", "mine", ours)
     config = shipped.read("mine", ours).record.config
     assert (config["dataset"], config["teacher"], config["initial_weights"]) == (
         "faces, all.csv",
         "a,other",
-        "",
+        "a,other",
     )
 
 

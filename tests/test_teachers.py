@@ -1,7 +1,9 @@
 """Training that builds on trained networks: as teachers, and to start from."""
 
+import dataclasses
 import shutil
 
+import jax
 import numpy as np
 import pytest
 
@@ -94,6 +96,25 @@ def test_starts_from_a_network(runs, tmp_path, capsys):
     assert "trained on other faces" not in told
     weights, before = load_best(tmp_path).weights, load_best(runs[0]).weights
     assert_trees_equal(weights.variables["params"], before.variables["params"])
+
+
+def test_starts_from_the_mean_of_weights(runs, tmp_path, capsys):
+    """The mean of runs a and b, each named with its own accuracy."""
+    names = f"{runs[0]}, {runs[1]}"
+    run_training(tiny_config(initial_weights=names, epochs=1, learning_rate=0.0, ema_decay=0.0), tmp_path)
+    told = capsys.readouterr().out
+    assert all(f"starts from: {run}, " in told for run in runs)
+    assert "  with the mean of the weights of these 2 networks\n" in told
+    a, b, mean = (load_best(run).weights.variables["params"] for run in (*runs, tmp_path))
+    assert_trees_equal(mean, jax.tree.map(lambda one, other: (one + other) / 2, a, b))
+
+
+def test_makes_no_mean_of_networks_with_other_classes(runs, monkeypatch):
+    a = choose.load(runs[0])
+    turned = dataclasses.replace(a, record=a.record._replace(labels=LABELS[::-1]))
+    monkeypatch.setattr(choose, "load", {"a": a, "b": turned}.get)
+    with pytest.raises(UserError, match=r"b knows neutral, .*; a knows angry, .*; a mean of weights"):
+        named_networks(plain(tiny_config(initial_weights="a,b")), LABELS)
 
 
 def test_named_below_the_home_folder(runs, monkeypatch):

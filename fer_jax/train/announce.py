@@ -75,8 +75,10 @@ def votes(path: str, probabilities: np.ndarray, labels: np.ndarray) -> None:
     print(f"teacher: knows the votes of {path}, by which {right:.1%} of the labels are the likeliest")
 
 
-def new_outputs(known: Sequence[str], labels: Sequence[str]) -> None:
-    """Print which classes begin with random outputs, since the network to start from does not know them."""
+def start(num_networks: int, known: Sequence[str], labels: Sequence[str]) -> None:
+    """Print whether the weights are a mean, and which classes are not ``known`` and get random outputs."""
+    if num_networks > 1:
+        print(f"  with the mean of the weights of these {num_networks} networks")
     if new := [label for label in labels if label not in known]:
         print(f"  does not know {', '.join(new)}: their outputs begin with random weights")
 

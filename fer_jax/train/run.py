@@ -120,12 +120,13 @@ def _prepare(
 ) -> tuple[Recipe, TrainState, Position]:
     """Make the folder and the recipe, print what begins, and return state and position to train from."""
     check_memory(config, len(splits.labels))
-    teachers, initial = networks = distributed.in_all(lambda: named_networks(config, splits.labels))
+    networks = distributed.in_all(lambda: named_networks(config, splits.labels))
     folder.make()
     others = networks.digests()
     distributed.same_in_all("networks to build on", digests.text(others))
     mesh = make_mesh(min(config["batch_size"], len(splits.train)))
-    recipe = make_recipe(config, splits, mesh, teachers=list(teachers.values()), initial=initial)
+    teachers, start = networks.teachers, networks.start
+    recipe = make_recipe(config, splits, mesh, teachers=list(teachers.values()), initial=start)
     restored = folder.restore(recipe.state)
     folder.write_config(config, environment(data, others), resumed=restored is not None)
     folder.write_network(recipe.state.params)
@@ -141,9 +142,10 @@ def _prepare(
         announce.resumed(folder.path, position, record.config["epochs"], config["epochs"])
         # Drops the epochs after a checkpoint that was damaged, or incomplete when the process was killed.
         folder.write_rows(position.rows)
-    elif initial:
-        announce.other_network("starts from", config["initial_weights"], initial.record, data["digest"])
-        announce.new_outputs(initial.labels, splits.labels)
+    elif start:
+        for name, network in networks.initial.items():
+            announce.other_network("starts from", name, network.record, data["digest"])
+        announce.start(len(networks.initial), start.labels, splits.labels)
     announce.training(recipe.plan, len(splits.train), side_of_network(config), folder.path)
     return recipe, state, position
 

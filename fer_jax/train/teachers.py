@@ -1,5 +1,6 @@
-"""What training builds on: teachers, which may know votes, and the network whose weights it starts from."""
+"""What training builds on: teachers, which may know votes, and the networks whose weights it starts from."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -18,27 +19,31 @@ from fer_jax.runtime.command import Config, side_of_network
 
 
 class NamedNetworks(NamedTuple):
-    """The trained networks of a config: ``teachers`` by name, and the one that training starts from."""
+    """The trained networks of a config, by name: its teachers, and those that training starts from."""
 
     teachers: dict[str, Classifier]
-    initial: Classifier | None
+    initial: dict[str, Classifier]
+
+    @property
+    def start(self) -> Classifier | None:
+        """The network that training starts from."""
+        return mean_of_weights(list(self.initial.values())) if self.initial else None
 
     def digests(self) -> dict[str, str]:
         """Digests of each network's weights, by ``teacher NAME`` and ``initial_weights``."""
         found = {f"teacher {name}": network for name, network in self.teachers.items()}
-        if self.initial:
-            found["initial_weights"] = self.initial
+        if start := self.start:
+            found["initial_weights"] = start
         return {part: digests.content(jax.tree.map(np.asarray, n.weights)) for part, n in found.items()}
 
 
 def named_networks(config: Config, labels: Sequence[str]) -> NamedNetworks:
-    """Load the networks that ``config["teacher"]`` (``A,B`` for several) and ``initial_weights`` name.
+    """Load the networks that ``config["teacher"]`` and ``initial_weights`` name; each may be ``A,B``.
 
-    Raises UserError if one is missing, a teacher has other classes than ``labels``, or the one to start from
-    has other sizes or normalization.
+    Raises UserError if one is missing, a teacher has other classes than ``labels``, or one to start from has
+    other sizes, another normalization or other classes than the first.
     """
-    names = (name.strip() for name in config["teacher"].split(","))
-    teachers = {name: choose.load(name) for name in names if name}
+    teachers, initial = (_load_all(config[field]) for field in ("teacher", "initial_weights"))
     for name, teacher in teachers.items():
         if teacher.labels != tuple(labels):
             raise UserError(
@@ -46,15 +51,45 @@ def named_networks(config: Config, labels: Sequence[str]) -> NamedNetworks:
                 f"{', '.join(labels)}; "
                 "a teacher needs the same classes in the same order"
             )
-    name = config["initial_weights"]
-    initial = choose.load(name) if name else None
-    differing = differing_network(initial.record.config, config) if initial else {}
-    if differing:
-        flags = " ".join(_flag(field, value) for field, value in differing.items())
-        raise UserError(
-            f"config.initial_weights: {name} is a network of other sizes or normalization; add {flags}"
-        )
+    _check_can_start(initial, config)
     return NamedNetworks(teachers, initial)
+
+
+def _load_all(names: str) -> dict[str, Classifier]:
+    """Load the networks of ``A,B``; none of an empty text."""
+    return {name: choose.load(name) for name in map(str.strip, names.split(",")) if name}
+
+
+def _check_can_start(initial: dict[str, Classifier], config: Config) -> None:
+    """Raise UserError if a network's weights do not fit the config's network, or the first one's classes."""
+    first = next(iter(initial), "")
+    for name, network in initial.items():
+        if differing := differing_network(network.record.config, config):
+            flags = " ".join(_flag(field, value) for field, value in differing.items())
+            raise UserError(
+                f"config.initial_weights: {name} is a network of other sizes or normalization; add {flags}"
+            )
+        if network.labels != initial[first].labels:
+            raise UserError(
+                f"config.initial_weights: {name} knows {', '.join(network.labels)}; {first} knows "
+                f"{', '.join(initial[first].labels)}; "
+                "a mean of weights needs the same classes in the same order"
+            )
+
+
+def mean_of_weights(networks: Sequence[Classifier]) -> Classifier:
+    """Return the first network with the mean of all their weights (model soups, Wortsman et al. 2022).
+
+    The mean is good only if all went on from the same network: weights of unrelated runs do not match. The
+    statistics of batch normalization are means too; training makes them anew.
+    """
+    if len(networks) == 1:
+        return networks[0]
+    first = networks[0]
+    variables = jax.tree.map(
+        lambda *parts: np.mean(parts, 0, dtype=np.float32), *(n.weights.variables for n in networks)
+    )
+    return dataclasses.replace(first, weights=first.weights._replace(variables=variables))
 
 
 def variables_to_start_from(network: Classifier, labels: Sequence[str], key: jax.Array) -> dict[str, Any]:
