@@ -79,6 +79,21 @@ def interrupt(folder, mode, seconds, *args):
     return process.returncode
 
 
+def interrupt_often(folder, mode, times, latest, *args):
+    """Interrupts it at random moments, the latest after so many seconds.
+
+    When it had finished before, later moments come within half the time. So the fifth is below half a second,
+    too short a time to finish in, if all before it came too late.
+    """
+    moments, ended = random.Random(f"{SEED} {mode}"), []
+    for _ in range(times):
+        moment = moments.uniform(0.1, latest)
+        ended.append(interrupt(folder, mode, moment, *args))
+        if ended[-1] == 0:
+            latest = moment / 2
+    assert 130 in ended or times < 5
+
+
 @pytest.mark.parametrize(
     "mode",
     [
@@ -87,15 +102,8 @@ def interrupt(folder, mode, seconds, *args):
     ],
 )
 def test_interrupted_at_random_moments(folder, mode, request):
-    moments = random.Random(f"{SEED} {mode}")
     times = TIMES if request.config.getoption("nightly") else 1
-    ended, latest = [], 6
-    for _ in range(times):
-        moment = moments.uniform(0.1, latest)
-        ended.append(interrupt(folder, mode, moment, *MODES[mode]))
-        if ended[-1] == 0:  # it takes no longer than that here; half of it is soon too short to finish in
-            latest = moment / 2
-    assert 130 in ended or times < 5  # the fifth moment is below 0.4 s if all before it came too late
+    interrupt_often(folder, mode, times, 6, *MODES[mode])
     assert not list(folder.rglob("*.tmp"))
     if (folder / "out.csv").exists():
         assert len(pd.read_csv(folder / "out.csv")) == FACES
@@ -103,9 +111,7 @@ def test_interrupted_at_random_moments(folder, mode, request):
 
 @pytest.mark.nightly
 def test_a_training_goes_on_after_each(folder):
-    moments = random.Random(f"{SEED} train")
-    ended = [interrupt(folder, "train", moments.uniform(0.1, 8), "--workdir=again") for _ in range(TIMES)]
-    assert 130 in ended
+    interrupt_often(folder, "train", TIMES, 8, "--workdir=again")
     process = start(folder, "train", "--workdir=again")
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
