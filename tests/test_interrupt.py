@@ -80,14 +80,15 @@ def interrupt(folder, mode, seconds, *args):
 
 
 def interrupt_often(folder, mode, times, latest, *args):
-    """Interrupts it at random moments, the latest after so many seconds.
+    """Interrupts a mode ``times`` times, each at a random moment of at most ``latest`` seconds.
 
-    When it had finished before, later moments come within half the time. So the fifth is below half a second,
-    too short a time to finish in, if all before it came too late.
+    Each time that the process had finished before, ``latest`` becomes half of that moment. So the fifth
+    moment is below half a second if the four before it came too late.
     """
     moments, ended = random.Random(f"{SEED} {mode}"), []
     for _ in range(times):
-        moment = moments.uniform(0.1, latest)
+        # Before main.py's first line, which is there in 0.2 s, Python ends otherwise.
+        moment = moments.uniform(0.2, max(0.4, latest))
         ended.append(interrupt(folder, mode, moment, *args))
         if ended[-1] == 0:
             latest = moment / 2

@@ -99,22 +99,27 @@ def test_starts_from_a_network(runs, tmp_path, capsys):
 
 
 def test_starts_from_the_mean_of_weights(runs, tmp_path, capsys):
-    """The mean of runs a and b, each named with its own accuracy."""
+    """And says whose they are."""
     names = f"{runs[0]}, {runs[1]}"
     run_training(tiny_config(initial_weights=names, epochs=1, learning_rate=0.0, ema_decay=0.0), tmp_path)
     told = capsys.readouterr().out
     assert all(f"starts from: {run}, " in told for run in runs)
-    assert "  with the mean of the weights of these 2 networks\n" in told
+    assert "  the mean of the weights of these 2 networks\n" in told
     a, b, mean = (load_best(run).weights.variables["params"] for run in (*runs, tmp_path))
     assert_trees_equal(mean, jax.tree.map(lambda one, other: (one + other) / 2, a, b))
 
 
-def test_makes_no_mean_of_networks_with_other_classes(runs, monkeypatch):
+def test_makes_no_mean_of_networks_that_differ(runs, monkeypatch):
     a = choose.load(runs[0])
-    turned = dataclasses.replace(a, record=a.record._replace(labels=LABELS[::-1]))
-    monkeypatch.setattr(choose, "load", {"a": a, "b": turned}.get)
+    reordered = dataclasses.replace(a, record=a.record._replace(labels=LABELS[::-1]))
+    wider = dataclasses.replace(
+        a, record=a.record._replace(config=a.record.config | {"mlp": {"hidden": [9]}})
+    )
+    monkeypatch.setattr(choose, "load", {"a": a, "b": reordered, "c": wider}.get)
     with pytest.raises(UserError, match=r"b knows neutral, .*; a knows angry, .*; a mean of weights"):
         named_networks(plain(tiny_config(initial_weights="a,b")), LABELS)
+    with pytest.raises(UserError, match="c has other sizes or normalization than a; a mean of weights needs"):
+        named_networks(plain(tiny_config(initial_weights="a,c")), LABELS)
 
 
 def test_named_below_the_home_folder(runs, monkeypatch):

@@ -75,10 +75,13 @@ def votes(path: str, probabilities: np.ndarray, labels: np.ndarray) -> None:
     print(f"teacher: knows the votes of {path}, by which {right:.1%} of the labels are the likeliest")
 
 
-def start(num_networks: int, known: Sequence[str], labels: Sequence[str]) -> None:
-    """Print whether the weights are a mean, and which classes are not ``known`` and get random outputs."""
+def initial_weights(num_networks: int, known: Sequence[str], labels: Sequence[str]) -> None:
+    """Print that the weights to start from are a mean, if they are, and which classes get random outputs.
+
+    Those are the ``labels`` that are not ``known`` to the network.
+    """
     if num_networks > 1:
-        print(f"  with the mean of the weights of these {num_networks} networks")
+        print(f"  the mean of the weights of these {num_networks} networks")
     if new := [label for label in labels if label not in known]:
         print(f"  does not know {', '.join(new)}: their outputs begin with random weights")
 

@@ -125,8 +125,8 @@ def _prepare(
     others = networks.digests()
     distributed.same_in_all("networks to build on", digests.text(others))
     mesh = make_mesh(min(config["batch_size"], len(splits.train)))
-    teachers, start = networks.teachers, networks.start
-    recipe = make_recipe(config, splits, mesh, teachers=list(teachers.values()), initial=start)
+    teachers, initial = networks.teachers, networks.initial
+    recipe = make_recipe(config, splits, mesh, teachers=list(teachers.values()), initial=initial)
     restored = folder.restore(recipe.state)
     folder.write_config(config, environment(data, others), resumed=restored is not None)
     folder.write_network(recipe.state.params)
@@ -142,10 +142,10 @@ def _prepare(
         announce.resumed(folder.path, position, record.config["epochs"], config["epochs"])
         # Drops the epochs after a checkpoint that was damaged, or incomplete when the process was killed.
         folder.write_rows(position.rows)
-    elif start:
-        for name, network in networks.initial.items():
+    elif initial:
+        for name, network in networks.members.items():
             announce.other_network("starts from", name, network.record, data["digest"])
-        announce.start(len(networks.initial), start.labels, splits.labels)
+        announce.initial_weights(len(networks.members), initial.labels, splits.labels)
     announce.training(recipe.plan, len(splits.train), side_of_network(config), folder.path)
     return recipe, state, position
 

@@ -19,31 +19,33 @@ from fer_jax.runtime.command import Config, side_of_network
 
 
 class NamedNetworks(NamedTuple):
-    """The trained networks of a config, by name: its teachers, and those that training starts from."""
+    """The trained networks of a config.
+
+    Attributes:
+      teachers: by name.
+      members: by name, those whose weights training starts from.
+      initial: the network that training starts from: the mean of the members' weights; None without members.
+    """
 
     teachers: dict[str, Classifier]
-    initial: dict[str, Classifier]
-
-    @property
-    def start(self) -> Classifier | None:
-        """The network that training starts from."""
-        return mean_of_weights(list(self.initial.values())) if self.initial else None
+    members: dict[str, Classifier]
+    initial: Classifier | None
 
     def digests(self) -> dict[str, str]:
         """Digests of each network's weights, by ``teacher NAME`` and ``initial_weights``."""
         found = {f"teacher {name}": network for name, network in self.teachers.items()}
-        if start := self.start:
-            found["initial_weights"] = start
+        if self.initial:
+            found["initial_weights"] = self.initial
         return {part: digests.content(jax.tree.map(np.asarray, n.weights)) for part, n in found.items()}
 
 
 def named_networks(config: Config, labels: Sequence[str]) -> NamedNetworks:
     """Load the networks that ``config["teacher"]`` and ``initial_weights`` name; each may be ``A,B``.
 
-    Raises UserError if one is missing, a teacher has other classes than ``labels``, or one to start from has
-    other sizes, another normalization or other classes than the first.
+    Raises UserError if one is missing, or a teacher has other classes than ``labels``. Also if a network to
+    start from has other sizes or another normalization than the config, or other classes than the first one.
     """
-    teachers, initial = (_load_all(config[field]) for field in ("teacher", "initial_weights"))
+    teachers, members = (_load_all(config[field]) for field in ("teacher", "initial_weights"))
     for name, teacher in teachers.items():
         if teacher.labels != tuple(labels):
             raise UserError(
@@ -51,8 +53,8 @@ def named_networks(config: Config, labels: Sequence[str]) -> NamedNetworks:
                 f"{', '.join(labels)}; "
                 "a teacher needs the same classes in the same order"
             )
-    _check_can_start(initial, config)
-    return NamedNetworks(teachers, initial)
+    _check_can_start(members, config)
+    return NamedNetworks(teachers, members, mean_of_weights(list(members.values())) if members else None)
 
 
 def _load_all(names: str) -> dict[str, Classifier]:
@@ -60,19 +62,25 @@ def _load_all(names: str) -> dict[str, Classifier]:
     return {name: choose.load(name) for name in map(str.strip, names.split(",")) if name}
 
 
-def _check_can_start(initial: dict[str, Classifier], config: Config) -> None:
+def _check_can_start(members: dict[str, Classifier], config: Config) -> None:
     """Raise UserError if a network's weights do not fit the config's network, or the first one's classes."""
-    first = next(iter(initial), "")
-    for name, network in initial.items():
-        if differing := differing_network(network.record.config, config):
+    first = next(iter(members), "")
+    for name, network in members.items():
+        differing = differing_network(network.record.config, config)
+        if differing and name != first:
+            raise UserError(
+                f"config.initial_weights: {name} has other sizes or normalization than {first}; "
+                "a mean of weights needs networks of one kind"
+            )
+        if differing:
             flags = " ".join(_flag(field, value) for field, value in differing.items())
             raise UserError(
                 f"config.initial_weights: {name} is a network of other sizes or normalization; add {flags}"
             )
-        if network.labels != initial[first].labels:
+        if network.labels != members[first].labels:
             raise UserError(
                 f"config.initial_weights: {name} knows {', '.join(network.labels)}; {first} knows "
-                f"{', '.join(initial[first].labels)}; "
+                f"{', '.join(members[first].labels)}; "
                 "a mean of weights needs the same classes in the same order"
             )
 
