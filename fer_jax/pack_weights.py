@@ -29,6 +29,7 @@ from fer_jax.evaluate.calibration import expected_calibration_error, fit_tempera
 from fer_jax.evaluate.metrics import accuracy, accuracy_interval, summarize
 from fer_jax.evaluate.step import Evaluation, score_probabilities
 from fer_jax.models.forward import make_logits
+from fer_jax.runtime.command import split_names
 from fer_jax.transforms.views import VIEWS, view_log_probabilities
 
 
@@ -50,8 +51,8 @@ def pack(workdir: Path, name: str, folder: Path | None = None) -> dict[str, Any]
 def _base_names(config: dict[str, Any]) -> dict[str, str]:
     """Return the fields that hold paths, without their folders, which mean nothing on other machines."""
     one = {field: Path(config.get(field, "")).name for field in ("dataset", "votes", "teacher_votes")}
-    several = {field: config.get(field, "").split(",") for field in ("initial_weights", "teacher")}
-    return one | {f: ",".join(Path(name.strip()).name for name in names) for f, names in several.items()}
+    several = {field: split_names(config.get(field, "")) for field in ("initial_weights", "teacher")}
+    return one | {field: ",".join(Path(name).name for name in names) for field, names in several.items()}
 
 
 def measure(classifier: Classifier, splits: Splits) -> tuple[Classifier, dict[str, Any]]:

@@ -109,6 +109,14 @@ def test_starts_from_the_mean_of_weights(runs, tmp_path, capsys):
     assert_trees_equal(mean, jax.tree.map(lambda one, other: (one + other) / 2, a, b))
 
 
+def test_a_comma_may_be_part_of_a_name(runs, tmp_path):
+    """Where a folder of that name exists."""
+    shutil.copytree(runs[0], tmp_path / "a, b")
+    name = str(tmp_path / "a, b")
+    networks = named_networks(plain(tiny_config(teacher=name, initial_weights=name)), LABELS)
+    assert (list(networks.teachers), list(networks.members)) == ([name], [name])
+
+
 def test_makes_no_mean_of_networks_that_differ(runs, monkeypatch):
     a = choose.load(runs[0])
     reordered = dataclasses.replace(a, record=a.record._replace(labels=LABELS[::-1]))

@@ -77,8 +77,14 @@ def side_of_network(config: Config) -> int:
     return config["cnn"].get("side", SIDE) if config["model"] == "cnn" else SIDE
 
 
+def split_names(names: str) -> list[str]:
+    """Split ``A,B`` into names of runs or shipped weights, unless the comma is part of a folder's name."""
+    if "," in names and Path(expand_user(names)).exists():
+        return [names]
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
 def _workdirs(mode: str, flag: str) -> tuple[Path, ...]:
-    """Split ``A,B`` into several runs for eval, unless the comma is part of a folder's name."""
-    several = mode == "eval" and "," in flag and not Path(flag).exists()
-    names = [name.strip() for name in flag.split(",") if name.strip()] if several else [flag]
+    """The runs that ``--workdir`` names: one, but for eval ``A,B`` are several."""
+    names = split_names(flag) if mode == "eval" and "," in flag else [flag]
     return tuple(Path(expand_user(name)) for name in names)

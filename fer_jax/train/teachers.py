@@ -15,7 +15,7 @@ from fer_jax.data.faces import Faces
 from fer_jax.errors import UserError
 from fer_jax.labels import SIDE
 from fer_jax.models import count_parameters, create_model, init_variables, output_layer
-from fer_jax.runtime.command import Config, side_of_network
+from fer_jax.runtime.command import Config, side_of_network, split_names
 
 
 class NamedNetworks(NamedTuple):
@@ -47,19 +47,27 @@ def named_networks(config: Config, labels: Sequence[str]) -> NamedNetworks:
     """
     teachers, members = (_load_all(config[field]) for field in ("teacher", "initial_weights"))
     for name, teacher in teachers.items():
-        if teacher.labels != tuple(labels):
-            raise UserError(
-                f"config.teacher: {name} knows {', '.join(teacher.labels)}; this run has "
-                f"{', '.join(labels)}; "
-                "a teacher needs the same classes in the same order"
-            )
+        _check_classes(
+            f"config.teacher: {name}", teacher, labels, others="this run has", needs="a teacher needs"
+        )
     _check_can_start(members, config)
     return NamedNetworks(teachers, members, mean_of_weights(list(members.values())) if members else None)
 
 
 def _load_all(names: str) -> dict[str, Classifier]:
     """Load the networks of ``A,B``; none of an empty text."""
-    return {name: choose.load(name) for name in map(str.strip, names.split(",")) if name}
+    return {name: choose.load(name) for name in split_names(names)}
+
+
+def _check_classes(
+    which: str, network: Classifier, labels: Sequence[str], *, others: str, needs: str
+) -> None:
+    """Raise UserError unless the classes of a network are ``labels``, those of ``others``, in their order."""
+    if network.labels != tuple(labels):
+        raise UserError(
+            f"{which} knows {', '.join(network.labels)}; {others} {', '.join(labels)}; "
+            f"{needs} the same classes in the same order"
+        )
 
 
 def _check_can_start(members: dict[str, Classifier], config: Config) -> None:
@@ -77,12 +85,13 @@ def _check_can_start(members: dict[str, Classifier], config: Config) -> None:
             raise UserError(
                 f"config.initial_weights: {name} is a network of other sizes or normalization; add {flags}"
             )
-        if network.labels != members[first].labels:
-            raise UserError(
-                f"config.initial_weights: {name} knows {', '.join(network.labels)}; {first} knows "
-                f"{', '.join(members[first].labels)}; "
-                "a mean of weights needs the same classes in the same order"
-            )
+        _check_classes(
+            f"config.initial_weights: {name}",
+            network,
+            members[first].labels,
+            others=f"{first} knows",
+            needs="a mean of weights needs",
+        )
 
 
 def mean_of_weights(networks: Sequence[Classifier]) -> Classifier:
